@@ -1,0 +1,11 @@
+//! What every other module stands on: errors, files with their paths in the message, units, progress events.
+//!
+//! Nothing here knows what a container is, prints, or reads the environment.
+
+pub mod error;
+pub mod fsx;
+pub mod paths;
+pub mod progress;
+pub mod units;
+
+pub use error::{Doing, Error, Kind, Result};

@@ -1,0 +1,128 @@
+//! Sizes, durations and clocks: text to number and back, in docker's words.
+
+use super::error::{Error, Result};
+use std::time::Duration;
+
+/// Parses a byte count as docker's `--memory` and `--shm-size` take it: a number, optionally with a fraction, and one of
+/// `b k m g t p` with an optional `b` or `ib` behind it, powers of 1024.
+pub fn parse_bytes(text: &str) -> Result<u64> {
+    let bad = || Error::usage(format!("invalid size `{text}`: use a number with b, k, m or g, such as `64m`"));
+    let lower = text.trim().to_ascii_lowercase();
+    let split = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(split);
+    let factor: u64 = match unit.trim() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1 << 40,
+        "p" | "pb" | "pib" => 1 << 50,
+        _ => return Err(bad()),
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(factor).ok_or_else(bad);
+    }
+    let value: f64 = number.parse().map_err(|_| bad())?;
+    let bytes = value * factor as f64;
+    if bytes.is_finite() && (0.0..=9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(bad()) }
+}
+
+/// A size as docker prints it in `images` and `ps -s`: three significant digits, powers of 1000 (`7.8MB`, `118MB`, `0B`).
+pub fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{}{}", significant(value), UNITS[unit])
+}
+
+/// Go's `%.3g` for 0 ≤ value < 1000: three significant digits without trailing zeros.
+fn significant(value: f64) -> String {
+    let decimals = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A span of time as docker prints it: `Less than a second`, `5 seconds`, `About a minute`, `3 hours`, `2 weeks`.
+pub fn human_duration(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours) = (seconds / 60, (span.as_secs_f64() / 3600.0).round() as u64);
+    match seconds {
+        0 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..=59 => format!("{seconds} seconds"),
+        _ if minutes == 1 => "About a minute".to_owned(),
+        _ if minutes < 60 => format!("{minutes} minutes"),
+        _ if hours == 1 => "About an hour".to_owned(),
+        _ if hours < 48 => format!("{hours} hours"),
+        _ if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
+        _ if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
+        _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
+        _ => format!("{} years", hours / 24 / 365),
+    }
+}
+
+/// Nanoseconds since the machine started (`CLOCK_BOOTTIME`): orders events of one boot, never goes back.
+pub fn boot_nanos() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+        .map(|t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_parsed_as_docker_does() {
+        for (text, bytes) in
+            [("0", 0), ("64m", 64 << 20), ("1G", 1 << 30), ("2kb", 2048), ("1.5k", 1536), ("10KiB", 10240), ("7b", 7)]
+        {
+            assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "m", "1x", "-1", "1.2.3", "99999999999g", "1 1"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_like_dockers() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1kB"),
+            (7_800_000, "7.8MB"),
+            (117_600_000, "118MB"),
+            (1_240_000_000, "1.24GB"),
+        ] {
+            assert_eq!(human_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn durations_read_like_dockers() {
+        for (seconds, text) in [
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (61, "About a minute"),
+            (120, "2 minutes"),
+            (3600, "About an hour"),
+            (7200, "2 hours"),
+            (86400 * 3, "3 days"),
+            (86400 * 15, "2 weeks"),
+            (86400 * 70, "2 months"),
+        ] {
+            assert_eq!(human_duration(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! runr, a rootless, daemonless container runner: pulls OCI images straight from registries, unpacks them into directories
+//! that the user owns, and runs them in user namespaces.
+//!
+//! # How data flows
+//! ```text
+//! cli -> ops -> image -> registry | archive -> store -> unpack -> rootfs -> spec -> runtime -> supervise -> state
+//! ```
+//! A module may name only modules of lower lines in this list (kept by `tests/it/rules.rs`):
+//! ```text
+//! cli · ops · supervise · runtime rootfs · registry archive unpack · store state · spec · resolver · userns · image · sys · base
+//! ```
+//! See `docs/architecture.md` for the processes and for every decision with the test that keeps it.
+
+pub mod base;
+pub mod image;
+pub mod spec;
+pub mod sys;
+pub mod userns;

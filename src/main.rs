@@ -1,0 +1,3 @@
+//! The `runr` executable: see the library.
+
+fn main() {}

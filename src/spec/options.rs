@@ -1,0 +1,189 @@
+//! What a user can ask of a container, parsed and checked, before an image or the machine is looked at. Stored in the
+//! container's `config.json`; new fields need `serde(default)`, so that a newer runr reads an older one's records.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Options of `run` and `create` that outlive the command line. Unset options are `None` or empty: the image or
+/// `spec::compose` decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContainerOptions {
+    /// `--name`, else a generated one.
+    pub name: Option<String>,
+    /// Arguments behind the image: replace the image's `Cmd`.
+    pub command: Vec<String>,
+    /// `--entrypoint`: `Some([])` for an empty one, which clears the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Final `NAME=value` pairs from `--env`, `--env-file`, `--env-host`, `--http-proxy`, in order; later ones win. A name
+    /// without a value was resolved or dropped by the CLI.
+    pub env: Vec<String>,
+    /// `--unsetenv`.
+    pub unset_env: Vec<String>,
+    /// `--unsetenv-all`: nothing of the image's environment.
+    pub unset_env_all: bool,
+    /// `--workdir`.
+    pub workdir: Option<String>,
+    /// `--user`: `name|uid[:name|gid]`.
+    pub user: Option<String>,
+    /// `--group-add`: names or numbers.
+    pub groups: Vec<String>,
+    /// `--tty`.
+    pub tty: bool,
+    /// `--interactive`.
+    pub interactive: bool,
+    /// `--init`: runr's own init is PID 1.
+    pub init: bool,
+    /// `--hostname`.
+    pub hostname: Option<String>,
+    /// `--domainname`.
+    pub domainname: Option<String>,
+    /// `--volume`, `--mount`, `--tmpfs`, in order.
+    pub mounts: Vec<Mount>,
+    /// `--read-only`.
+    pub read_only: bool,
+    /// `--read-only-tmpfs=false` turns off the tmpfs on /run, /tmp, /var/tmp that `--read-only` brings.
+    pub no_read_only_tmpfs: bool,
+    /// `--cap-add`, upper case with `CAP_`, or `ALL`.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`, likewise.
+    pub cap_drop: Vec<String>,
+    /// `--privileged`.
+    pub privileged: bool,
+    /// `--security-opt`.
+    pub security: SecurityOptions,
+    /// `--ulimit`.
+    pub ulimits: Vec<Ulimit>,
+    /// `--shm-size` in bytes.
+    pub shm_size: Option<u64>,
+    /// `--network`: `host`, `none`, `container:ID`, `ns:PATH`; `None` is the default.
+    pub network: Option<String>,
+    /// `--pid`: `host`, `private`, `container:ID`, `ns:PATH`.
+    pub pid: Option<String>,
+    /// `--ipc`: `host`, `private`, `shareable`, `none`, `container:ID`, `ns:PATH`.
+    pub ipc: Option<String>,
+    /// `--uts`: `host`, `private`, `container:ID`, `ns:PATH`.
+    pub uts: Option<String>,
+    /// `--cgroupns`: `host`, `private`.
+    pub cgroupns: Option<String>,
+    /// `--userns`: `host`, `keep-id[:uid=,gid=]`, `nomap`, `auto`.
+    pub userns: Option<String>,
+    /// `--uidmap`, `--gidmap`: `inside:outside[:count]`.
+    pub uidmap: Vec<String>,
+    /// See `uidmap`.
+    pub gidmap: Vec<String>,
+    /// `--sysctl`.
+    pub sysctls: BTreeMap<String, String>,
+    /// `--device`: `host[:container[:permissions]]`.
+    pub devices: Vec<Device>,
+    /// `--dns`.
+    pub dns: Vec<String>,
+    /// `--dns-search`.
+    pub dns_search: Vec<String>,
+    /// `--dns-option`.
+    pub dns_options: Vec<String>,
+    /// `--add-host`: `name:address` or `name:host-gateway`.
+    pub add_hosts: Vec<String>,
+    /// `--no-hosts`.
+    pub no_hosts: bool,
+    /// `--no-hostname`.
+    pub no_hostname: bool,
+    /// `--label`, `--label-file`.
+    pub labels: BTreeMap<String, String>,
+    /// `--annotation`.
+    pub annotations: BTreeMap<String, String>,
+    /// `--stop-signal`: a name without `SIG`, or a number.
+    pub stop_signal: Option<String>,
+    /// `--stop-timeout` in seconds.
+    pub stop_timeout: Option<u32>,
+    /// `--timeout` in seconds: the container is killed after it; 0 is never.
+    pub timeout: u32,
+    /// `--umask`.
+    pub umask: Option<u32>,
+    /// `--tz`: a zone name, or `local`.
+    pub tz: Option<String>,
+    /// `--oom-score-adj`.
+    pub oom_score_adj: Option<i32>,
+    /// `--rm`.
+    pub remove: bool,
+    /// `--pidfile`.
+    pub pidfile: Option<PathBuf>,
+    /// `--cidfile`, kept for inspect.
+    pub cidfile: Option<PathBuf>,
+    /// `--log-driver`.
+    pub log_driver: Option<String>,
+    /// `--log-opt`.
+    pub log_options: BTreeMap<String, String>,
+}
+
+/// One mount, from whichever flag it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What is mounted.
+    pub kind: MountKind,
+    /// Absolute, normalised path in the container.
+    pub target: String,
+    /// `ro`.
+    pub read_only: bool,
+    /// Further mount options as given: `Z`, `U`, `exec`, `rslave`, `size=…` …
+    pub options: Vec<String>,
+}
+
+/// What a [`Mount`] mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountKind {
+    /// A file or folder of the host, absolute.
+    Bind {
+        /// Where on the host.
+        source: PathBuf,
+        /// `-v` creates a missing source as a folder (docker); `--mount type=bind` refuses.
+        create: bool,
+    },
+    /// A named volume; empty for an anonymous one.
+    Volume {
+        /// The volume's name.
+        name: String,
+    },
+    /// Memory.
+    Tmpfs,
+}
+
+/// `--security-opt`, taken apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecurityOptions {
+    /// `seccomp=unconfined` or `seccomp=FILE` (absolute).
+    pub seccomp: Option<String>,
+    /// `no-new-privileges`.
+    pub no_new_privileges: bool,
+    /// `mask=PATH[:PATH]`: more masked paths.
+    pub mask: Vec<String>,
+    /// `unmask=ALL|PATH[:PATH]`.
+    pub unmask: Vec<String>,
+    /// `label=…`, `apparmor=…`, `systempaths=unconfined`: kept for inspect, `systempaths` acts like `unmask=ALL`.
+    pub other: Vec<String>,
+}
+
+/// `--ulimit name=soft[:hard]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// `nofile`, `nproc` … or `host` for the caller's own.
+    pub name: String,
+    /// -1 is unlimited.
+    pub soft: i64,
+    /// -1 is unlimited.
+    pub hard: i64,
+}
+
+/// `--device`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// On the host.
+    pub host: PathBuf,
+    /// In the container.
+    pub container: String,
+    /// Of `rwm`.
+    pub permissions: String,
+}

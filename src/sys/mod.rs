@@ -1,0 +1,11 @@
+//! Thin safe wrappers over system calls: the only `unsafe` in the tree.
+//!
+//! This module takes descriptors, flags, paths and numbers; it knows no container words. What nix wraps well is used from
+//! nix directly, elsewhere too; here is what it lacks. Each fallback for an older kernel names the kernel.
+
+#![expect(unsafe_code, reason = "the one module for it; every block gives its SAFETY reason")]
+
+pub mod fs;
+pub mod lock;
+pub mod nss;
+pub mod process;

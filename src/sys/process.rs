@@ -1,0 +1,141 @@
+//! Processes: fork, clone3, pidfds, and what a child sets about itself.
+
+use crate::base::{Doing, Result};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The old one, with the new one's pid.
+    Parent(Pid),
+}
+
+/// Forks. glibc's `fork` leaves its allocator usable in the child even when other threads existed; locks of other
+/// libraries are not: a child of a process with threads must keep to plain system calls and files.
+pub fn fork() -> Result<Fork> {
+    // SAFETY: no pointer is passed; the child goes on with copies of this thread's stack and heap only, and the contract
+    // about other threads' locks is the caller's, stated above.
+    match unsafe { nix::unistd::fork() }.doing(|| "fork")? {
+        nix::unistd::ForkResult::Child => Ok(Fork::Child),
+        nix::unistd::ForkResult::Parent { child } => Ok(Fork::Parent(child)),
+    }
+}
+
+/// Ends this process at once: no destructors, no atexit handlers, no flushing of a parent's buffers a second time.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: `_exit` takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// `struct clone_args` of clone3(2), the 64 bytes of its first version (Linux 5.3).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// A child made by [`clone_process`].
+#[derive(Debug)]
+pub struct Cloned {
+    /// Its pid in this process's pid namespace.
+    pub pid: Pid,
+    /// A descriptor for it.
+    pub pidfd: OwnedFd,
+}
+
+/// Makes a child process in the new namespaces of `flags` (`CLONE_NEW*`), like fork otherwise; `None` is the child.
+///
+/// Falls back to `fork` + `unshare`-free `clone` where clone3 does not exist (Linux before 5.3) or a seccomp filter hides it
+/// (ENOSYS: docker's own policy does).
+///
+/// Must be called with a single thread only: unlike `fork`, the raw call does not make the allocator safe in the child.
+pub fn clone_process(flags: u64) -> Result<Option<Cloned>> {
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: `args` is a live clone_args of the size passed; `pidfd` outlives the call; no stack is given and CLONE_VM is
+    // not set, so the child runs on its copy of this stack.
+    let mut ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    if ret < 0 && Errno::last() == Errno::ENOSYS {
+        // SAFETY: the older clone(2) with a null stack is a fork with flags; with CLONE_PIDFD the third argument is where the
+        // kernel stores the descriptor, which outlives the call.
+        ret = unsafe {
+            libc::syscall(
+                libc::SYS_clone,
+                flags | libc::CLONE_PIDFD as u64 | libc::SIGCHLD as u64,
+                0,
+                &raw mut pidfd,
+                0,
+                0,
+            )
+        };
+    }
+    match Errno::result(ret).doing(|| "create process in new namespaces")? {
+        0 => Ok(None),
+        pid => {
+            // SAFETY: the kernel has just stored a new descriptor there, which nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Some(Cloned { pid: Pid::from_raw(pid as i32), pidfd }))
+        }
+    }
+}
+
+/// pidfd_open(2): a descriptor that stays bound to this very process.
+pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
+    // SAFETY: two integers; a success is a new descriptor that nobody else owns.
+    let ret = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    let fd = Errno::result(ret).doing(|| format!("open process {pid}"))?;
+    // SAFETY: see above.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// pidfd_send_signal(2). A process that is gone already is not an error.
+pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    // SAFETY: integers and a null siginfo, which the call allows.
+    let ret = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0, 0) };
+    match Errno::result(ret) {
+        Err(Errno::ESRCH) => Ok(()),
+        other => other.map(drop).doing(|| format!("send signal {signal}")),
+    }
+}
+
+/// Asks the kernel to send `signal` to this process when its parent ends (`PR_SET_PDEATHSIG`). Cleared by every change of
+/// credentials, so this comes after the last one.
+pub fn set_parent_death_signal(signal: Signal) -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(signal).doing(|| "set parent-death signal")
+}
+
+/// Closes every descriptor from `first` on (close_range(2), Linux 5.9; before it, one by one from /proc/self/fd).
+pub fn close_from(first: RawFd) {
+    // SAFETY: integers only. Descriptors owned by Rust objects that live on are the caller's business: it calls this in a
+    // child whose inherited objects are never used or dropped again.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    if ret == 0 {
+        return;
+    }
+    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
+        .map(|dir| {
+            dir.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(|fd| *fd >= first).collect()
+        })
+        .unwrap_or_default();
+    for fd in open {
+        // SAFETY: as above; closing a number that is not open is harmless.
+        unsafe { libc::close(fd) };
+    }
+}

@@ -1,0 +1,171 @@
+//! Which subordinate ids the user has: `/etc/subuid` and `/etc/subgid` by name and by number, else `getsubids` (shadow) for
+//! accounts of a directory service. None, or no `newuidmap` to use them with, leaves a single id.
+
+use super::idmap::{IdMap, IdRange};
+use crate::base::Result;
+use nix::unistd::{getegid, geteuid};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The map that containers get unless asked otherwise: container root is the user, the subordinate ranges follow in order.
+///
+/// As root it is all of root's own ids, one to one: there the namespace gives isolation, not identity.
+pub fn default_map() -> Result<IdMap> {
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    if uid == 0 {
+        return Ok(own_map());
+    }
+    let Some((uids, gids)) = subordinate_ranges(uid) else { return Ok(IdMap::single(uid, gid)) };
+    if helper("newuidmap").is_none() || helper("newgidmap").is_none() {
+        return Ok(IdMap::single(uid, gid));
+    }
+    let map = IdMap { uids: stack(uid, &uids), gids: stack(gid, &gids) };
+    Ok(if map.validate().is_ok() { map } else { IdMap::single(uid, gid) })
+}
+
+/// The user's subordinate uid and gid ranges as (first, count); `None` unless there is at least one of each.
+pub fn subordinate_ranges(uid: u32) -> Option<(Vec<(u32, u32)>, Vec<(u32, u32)>)> {
+    let name = user_name(uid);
+    let uids = ranges(Path::new("/etc/subuid"), &name, uid, false);
+    let gids = ranges(Path::new("/etc/subgid"), &name, uid, true);
+    (!uids.is_empty() && !gids.is_empty()).then_some((uids, gids))
+}
+
+/// The user's name: `/etc/passwd`, else what `id -un` says (directory services), else the number.
+pub fn user_name(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    if let Some(name) = passwd_name(&passwd, uid) {
+        return name.to_owned();
+    }
+    let output =
+        Command::new("id").args(["-un", "--", &uid.to_string()]).stdin(Stdio::null()).stderr(Stdio::null()).output();
+    match output {
+        Ok(out) if out.status.success() => String::from_utf8_lossy(&out.stdout).trim().to_owned(),
+        _ => uid.to_string(),
+    }
+}
+
+fn passwd_name(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
+/// The full path of a set-id helper, searched in PATH and in the places where distributions put it.
+pub fn helper(name: &str) -> Option<PathBuf> {
+    // PATH of a cron job or a CI runner often lacks these.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .chain(usual)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}
+
+fn ranges(file: &Path, name: &str, uid: u32, groups: bool) -> Vec<(u32, u32)> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let found = parse_subid(&text, name, uid);
+    if !found.is_empty() {
+        return found;
+    }
+    // libsubid asks the source that nsswitch.conf names for `subid`. It is a separate, dynamic program: no NSS in ours.
+    if !std::fs::read_to_string("/etc/nsswitch.conf")
+        .unwrap_or_default()
+        .lines()
+        .any(|l| l.trim_start().starts_with("subid:"))
+    {
+        return Vec::new();
+    }
+    let mut command = Command::new("getsubids");
+    if groups {
+        command.arg("-g");
+    }
+    match command.arg(name).stdin(Stdio::null()).stderr(Stdio::null()).output() {
+        Ok(out) if out.status.success() => parse_getsubids(&String::from_utf8_lossy(&out.stdout)),
+        _ => Vec::new(),
+    }
+}
+
+/// Lines `name-or-uid:first:count` (subuid(5)).
+fn parse_subid(text: &str, name: &str, uid: u32) -> Vec<(u32, u32)> {
+    let number = uid.to_string();
+    let parse = |line: &str| {
+        let mut fields = line.trim().split(':');
+        let owner = fields.next()?;
+        let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        ((owner == name || owner == number) && count > 0).then_some((first, count))
+    };
+    let mut found: Vec<(u32, u32)> = text.lines().filter_map(parse).collect();
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|r| seen.insert(*r));
+    found
+}
+
+/// Lines `0: name first count` (getsubids(1)).
+fn parse_getsubids(text: &str) -> Vec<(u32, u32)> {
+    let parse = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields[..] {
+            [.., first, count] if fields.len() >= 4 => {
+                Some((first.parse().ok()?, count.parse().ok().filter(|c| *c > 0)?))
+            }
+            _ => None,
+        }
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// Root first, then the ranges one after another.
+fn stack(own: u32, ranges: &[(u32, u32)]) -> Vec<IdRange> {
+    let mut map = vec![IdRange { inside: 0, outside: own, count: 1 }];
+    let mut next: u32 = 1;
+    for &(first, count) in ranges {
+        // The inside ids end before the kernel's "no id", 2^32-1.
+        let count = count.min(u32::MAX - 1 - next);
+        if count > 0 {
+            map.push(IdRange { inside: next, outside: first, count });
+            next += count;
+        }
+    }
+    map
+}
+
+/// Root's map: every id this process's own namespace has, each to itself.
+fn own_map() -> IdMap {
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let parse = |line: &str| {
+            let mut fields = line.split_whitespace().map(str::parse::<u32>);
+            let (inside, _, count) = (fields.next()?.ok()?, fields.next()?, fields.next()?.ok()?);
+            Some(IdRange { inside, outside: inside, count })
+        };
+        let ranges: Vec<IdRange> = text.lines().filter_map(parse).collect();
+        if ranges.is_empty() { vec![IdRange { inside: 0, outside: 0, count: 1 }] } else { ranges }
+    };
+    IdMap { uids: read("/proc/self/uid_map"), gids: read("/proc/self/gid_map") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subid_files_are_read_by_name_and_number() {
+        let text = "ana:100000:65536\n1001:300000:10\nbob:1:1\nana:bad\nana:5:0\n# c\nana:100000:65536\n";
+        assert_eq!(parse_subid(text, "ana", 1001), [(100_000, 65536), (300_000, 10)]);
+        assert_eq!(parse_subid("", "ana", 1), []);
+        assert_eq!(parse_getsubids("0: ana 100000 65536\n1: ana 9 1\nError\n"), [(100_000, 65536), (9, 1)]);
+        assert_eq!(passwd_name("root:x:0:0::/:/bin/sh\nana:x:1001:1::/:", 1001), Some("ana"));
+    }
+
+    #[test]
+    fn ranges_stack_behind_root() {
+        let map = stack(1000, &[(100_000, 65536), (500_000, 10)]);
+        assert_eq!(map[1], IdRange { inside: 1, outside: 100_000, count: 65536 });
+        assert_eq!(map[2], IdRange { inside: 65537, outside: 500_000, count: 10 });
+        IdMap { uids: map.clone(), gids: map }.validate().unwrap();
+    }
+}
