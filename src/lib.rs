@@ -14,5 +14,7 @@
 pub mod base;
 pub mod image;
 pub mod spec;
+pub mod stage;
 pub mod sys;
+pub mod unpack;
 pub mod userns;

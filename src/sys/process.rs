@@ -139,3 +139,19 @@ pub fn close_from(first: RawFd) {
         unsafe { libc::close(fd) };
     }
 }
+
+/// Closes every descriptor but 0, 1, 2 and `fd`: for a forked child that must not keep its parent's locks and pipes.
+pub fn close_all_but(fd: BorrowedFd<'_>) {
+    let keep = fd.as_raw_fd();
+    if keep > 3 {
+        // SAFETY: integers only; as in `close_from`, the inherited objects behind these numbers are never used again.
+        let ret = unsafe { libc::syscall(libc::SYS_close_range, 3, keep - 1, 0) };
+        if ret != 0 {
+            for other in 3..keep {
+                // SAFETY: as above; closing a number that is not open is harmless.
+                unsafe { libc::close(other) };
+            }
+        }
+    }
+    close_from(keep + 1);
+}

@@ -1,0 +1,39 @@
+//! Hidden modes of the executable, entered before any thread exists and before the command line is looked at by `cli`.
+//!
+//! A stage is not for users: it has no help, no aliases, and its arguments may change with every version.
+//!
+//! ```text
+//! __unpack [--map JSON] [--limits JSON] DIR    unpacks the layer on stdin into DIR, prints the report (the tests)
+//! ```
+
+use crate::base::{Error, Result};
+use crate::{unpack, userns};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Runs the stage that the arguments (the program's name first) ask for; `None` when they ask for none.
+pub fn dispatch(args: &[OsString]) -> Option<Result<()>> {
+    match args.get(1)?.to_str()? {
+        "__unpack" => Some(unpack_stdin(&args[2..])),
+        _ => None,
+    }
+}
+
+fn unpack_stdin(args: &[OsString]) -> Result<()> {
+    let (mut map, mut limits, mut dest) = (userns::default_map()?, unpack::Limits::default(), None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().map(|v| v.to_string_lossy()).ok_or_else(|| Error::usage("missing value"));
+        match arg.to_str() {
+            Some("--map") => map = serde_json::from_str(&value()?)?,
+            Some("--limits") => limits = serde_json::from_str(&value()?)?,
+            _ => dest = Some(Path::new(arg)),
+        }
+    }
+    let dest = dest.ok_or_else(|| Error::usage("`__unpack` needs a folder"))?;
+    let worker = unpack::UnpackWorker::start(&map, limits)?;
+    let mut job = worker.begin(dest)?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut job)?;
+    serde_json::to_writer(std::io::stdout().lock(), &job.finish()?)?;
+    Ok(())
+}
