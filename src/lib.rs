@@ -14,5 +14,6 @@
 pub mod base;
 pub mod image;
 pub mod spec;
+pub mod store;
 pub mod sys;
 pub mod userns;

@@ -7,5 +7,8 @@
 
 pub mod fs;
 pub mod lock;
+pub mod machine;
 pub mod nss;
 pub mod process;
+pub mod reflink;
+pub mod xattr;
