@@ -9,3 +9,4 @@ pub mod fs;
 pub mod lock;
 pub mod nss;
 pub mod process;
+pub mod random;
