@@ -13,6 +13,7 @@
 
 pub mod base;
 pub mod image;
+pub mod runtime;
 pub mod spec;
 pub mod sys;
 pub mod userns;
