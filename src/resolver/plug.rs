@@ -18,7 +18,13 @@ const MAX_KEPT: usize = 64;
 #[derive(Debug, Clone)]
 pub struct ForReqwest {
     resolver: Arc<Resolver>,
-    kept: Arc<Mutex<HashMap<String, (Instant, Vec<IpAddr>)>>>,
+    kept: Arc<Mutex<HashMap<String, Kept>>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    at: Instant,
+    addresses: Vec<IpAddr>,
 }
 
 impl ForReqwest {
@@ -29,7 +35,7 @@ impl ForReqwest {
 
     fn remembered(&self, name: &str) -> Option<Vec<IpAddr>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(name).filter(|(at, _)| at.elapsed() < KEEP).map(|(_, addresses)| addresses.clone())
+        kept.get(name).filter(|kept| kept.at.elapsed() < KEEP).map(|kept| kept.addresses.clone())
     }
 
     fn lookup(&self, name: &str) -> Result<Vec<IpAddr>> {
@@ -41,7 +47,7 @@ impl ForReqwest {
         if kept.len() >= MAX_KEPT {
             kept.clear();
         }
-        kept.insert(name.to_owned(), (Instant::now(), addresses.clone()));
+        kept.insert(name.to_owned(), Kept { at: Instant::now(), addresses: addresses.clone() });
         Ok(addresses)
     }
 }
