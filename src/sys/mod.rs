@@ -5,7 +5,9 @@
 
 #![expect(unsafe_code, reason = "the one module for it; every block gives its SAFETY reason")]
 
+pub mod caps;
 pub mod fs;
 pub mod lock;
 pub mod nss;
 pub mod process;
+pub mod random;
