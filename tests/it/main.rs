@@ -13,4 +13,6 @@
 #[macro_use]
 mod support;
 
+mod nss;
+mod rules;
 mod sandboxes;

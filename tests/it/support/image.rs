@@ -1,7 +1,7 @@
 //! Whole images from layers: as an OCI layout, an OCI or docker archive, or pushed to a registry.
 
 use super::http;
-use super::layer::Layer;
+use super::layer::{Entry, Kind, Layer};
 use runr::image::Digest;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -217,7 +217,10 @@ impl Image {
 
     /// Writes the same as one tar (`oci-archive:`).
     pub fn write_oci_archive(&self, file: &Path, tag: &str) {
-        let layer = self.layout_files(tag).into_iter().fold(Layer::new(), |l, (name, bytes)| l.file(name, bytes));
+        // skopeo gives what it unpacks to the owner that the archive names, as tar does: an archive's owner is its maker.
+        let (uid, gid) = (nix::unistd::geteuid().as_raw().into(), nix::unistd::getegid().as_raw().into());
+        let entries = self.layout_files(tag).into_iter().map(|(name, bytes)| Entry::new(name, Kind::File(bytes)));
+        let layer = Layer { entries: entries.map(|e| e.owner(uid, gid)).collect() };
         std::fs::write(file, layer.tar()).unwrap();
     }
 
