@@ -13,6 +13,8 @@
 
 pub mod base;
 pub mod image;
+pub mod resolver;
+pub mod runtime;
 pub mod spec;
 pub mod sys;
 pub mod userns;
