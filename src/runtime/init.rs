@@ -130,7 +130,7 @@ fn open_terminal(root: &OwnedFd) -> Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW;
     let master = crate::sys::fs::open_in_root(root, Path::new("/dev/pts/ptmx"), flags, Mode::empty())?;
     let slave = term::open_slave(&master)?;
-    mounts::bind_console(root, &slave)?;
+    mounts::bind_console(root, &slave, term::slave_number(&master)?)?;
     term::set_controlling(&slave)?;
     for number in 0..3 {
         sysproc::copy_descriptor(slave.as_raw_fd(), number)?;

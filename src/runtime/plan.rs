@@ -64,7 +64,7 @@ pub struct ProcessPlan {
     /// (resource, soft, hard) for setrlimit(2).
     pub rlimits: Vec<(u32, u64, u64)>,
     /// Capability sets of the process.
-    pub capabilities: super::caps::CapabilitySets,
+    pub capabilities: super::caps::CapSets,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
     /// `/proc/self/oom_score_adj`.
@@ -207,7 +207,7 @@ fn process_plan(spec: &Spec, extras: &Extras) -> Result<ProcessPlan> {
         return Err(Error::usage("no command specified: the image names none, so give one after the image"));
     }
     let limits = process.rlimits().iter().flatten();
-    let capabilities = process.capabilities().as_ref().map(super::caps::CapabilitySets::from_oci).unwrap_or_default();
+    let capabilities = process.capabilities().as_ref().map(super::caps::CapSets::from_oci).unwrap_or_default();
     Ok(ProcessPlan {
         terminal: process.terminal().unwrap_or(false),
         args,

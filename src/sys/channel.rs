@@ -53,13 +53,13 @@ impl Channel {
         let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
         loop {
             let mut slices = [IoSliceMut::new(&mut buffer)];
-            let got =
-                match recvmsg::<()>(self.0.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
-                    Ok(got) => got,
-                    Err(Errno::EINTR) => continue,
-                    Err(Errno::ECONNRESET) => return Ok(None),
-                    Err(e) => return Err(e).doing(|| "receive message"),
-                };
+            let got = match recvmsg::<()>(self.0.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+            {
+                Ok(got) => got,
+                Err(Errno::EINTR) => continue,
+                Err(Errno::ECONNRESET) => return Ok(None),
+                Err(e) => return Err(e).doing(|| "receive message"),
+            };
             let mut fds = Vec::new();
             for control in got.cmsgs().doing(|| "receive descriptors")? {
                 if let ControlMessageOwned::ScmRights(raw) = control {

@@ -64,7 +64,13 @@ impl FsContext {
         Ok(Self { fd: fd_of(ret).doing(|| format!("open filesystem type `{kind}`"))?, kind })
     }
 
-    fn config(&self, command: u32, key: Option<&CStr>, value: Option<&CStr>, aux: i32) -> std::result::Result<(), Errno> {
+    fn config(
+        &self,
+        command: u32,
+        key: Option<&CStr>,
+        value: Option<&CStr>,
+        aux: i32,
+    ) -> std::result::Result<(), Errno> {
         let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: both strings are null or NUL-terminated and live through the call; `aux` is 0 or an open descriptor.
         let ret = unsafe {

@@ -19,10 +19,12 @@ pub fn open_slave(master: impl AsFd) -> Result<OwnedFd> {
     let fd = master.as_fd().as_raw_fd();
     let unlocked: libc::c_int = 0;
     // SAFETY: the request reads one int, which lives through the call.
-    Errno::result(unsafe { libc::ioctl(fd, libc::TIOCSPTLCK, &raw const unlocked) }).doing(|| "unlock pseudo-terminal")?;
+    Errno::result(unsafe { libc::ioctl(fd, libc::TIOCSPTLCK, &raw const unlocked) })
+        .doing(|| "unlock pseudo-terminal")?;
     // SAFETY: the request takes open flags by value and returns a new descriptor that nobody else owns.
-    let slave = Errno::result(unsafe { libc::ioctl(fd, libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })
-        .doing(|| "open pseudo-terminal")?;
+    let slave =
+        Errno::result(unsafe { libc::ioctl(fd, libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })
+            .doing(|| "open pseudo-terminal")?;
     // SAFETY: see above.
     Ok(unsafe { OwnedFd::from_raw_fd(slave) })
 }
