@@ -28,7 +28,7 @@ pub enum BlobSlot {
     /// The blob is there, whole.
     Present,
     /// It has to be written; nobody else can meanwhile.
-    Write(BlobWriter),
+    Write(Box<BlobWriter>),
 }
 
 /// Writes one blob, and holds its lock. Dropped without [`BlobWriter::commit`], it leaves what was written for the next try.
@@ -169,7 +169,7 @@ impl Store {
         if partial > descriptor.size {
             writer.discard_partial()?;
         }
-        Ok(BlobSlot::Write(writer))
+        Ok(BlobSlot::Write(Box::new(writer)))
     }
 
     /// Removes a blob; a missing one is not an error.
@@ -355,7 +355,7 @@ mod tests {
 
     fn writer(store: &Store, d: &Descriptor) -> BlobWriter {
         match store.blob_writer(d).unwrap() {
-            BlobSlot::Write(writer) => writer,
+            BlobSlot::Write(writer) => *writer,
             BlobSlot::Present => panic!("present"),
         }
     }
@@ -376,7 +376,12 @@ mod tests {
         let mut second = writer(&store, &d);
         assert_eq!(second.partial_len(), 400_000);
         let mut seen = Vec::new();
-        second.replay(|b| Ok(seen.extend_from_slice(b))).unwrap();
+        second
+            .replay(|b| {
+                seen.extend_from_slice(b);
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(seen, &bytes[..400_000]);
         second.write_all(&bytes[400_000..]).unwrap();
         second.commit().unwrap();

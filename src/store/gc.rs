@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(store.collect(&Scope::Everything, nobody).unwrap(), Collected::default());
         let entry = store.find_image("a").unwrap();
         let of_a = store.digests_of_image(&entry.manifest);
-        store.forget_images(&[entry.manifest.digest.clone()]).unwrap();
+        store.forget_images(std::slice::from_ref(&entry.manifest.digest)).unwrap();
 
         let lease = store.lease(&of_a).unwrap();
         assert_eq!(store.collect(&Scope::Everything, nobody).unwrap(), Collected::default(), "leased");

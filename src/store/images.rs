@@ -403,7 +403,7 @@ mod tests {
             store.untag_image(&"a".parse().unwrap()).unwrap() && !store.untag_image(&"a".parse().unwrap()).unwrap()
         );
         assert_eq!(names(&new.digest), Some(vec!["b".to_owned()]));
-        store.forget_images(&[new.digest.clone()]).unwrap();
+        store.forget_images(std::slice::from_ref(&new.digest)).unwrap();
         assert_eq!(names(&new.digest), None);
         // A dangling image that is pulled again without a name stays one entry.
         add(&store, None, 1);
