@@ -1,3 +1,5 @@
 //! The `runr` executable: see the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    runr::cli::main(std::env::args_os().collect())
+}
