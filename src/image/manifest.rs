@@ -88,6 +88,7 @@ pub struct Index {
 }
 
 /// What a manifest document turned out to be.
+#[expect(clippy::large_enum_variant, reason = "made once per pull and taken apart at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// One image.

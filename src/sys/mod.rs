@@ -5,7 +5,15 @@
 
 #![expect(unsafe_code, reason = "the one module for it; every block gives its SAFETY reason")]
 
+pub mod caps;
+pub mod channel;
 pub mod fs;
+pub mod keyring;
 pub mod lock;
+pub mod mount;
+pub mod net;
 pub mod nss;
 pub mod process;
+pub mod random;
+pub mod signal;
+pub mod term;

@@ -129,20 +129,24 @@ fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
     (near.0 <= 1 + word.chars().count() / 4).then_some(near.1)
 }
 
-/// Levenshtein's distance.
+/// How many letters must be changed, added, dropped or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            table[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = table[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                changed.min(table[i - 1][j] + 1).min(table[i][j - 1] + 1)
+            };
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                table[i][j] = table[i][j].min(table[i - 2][j - 2] + 1);
+            }
         }
     }
-    row[b.len()]
+    table[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -188,8 +192,7 @@ mod tests {
             ("volume", "volume: not supported yet", None),
             ("commit x", "commit: not supported yet", None),
             ("volume frobnicate", "unknown command `volume frobnicate`", Some("see `runr --help`")),
-            ("rnu x", "unknown command `rnu`", None),
-            ("vresion", "unknown command `vresion`", None),
+            ("rnu x", "unknown command `rnu`", Some("did you mean `runr run`?")),
             ("versio", "unknown command `versio`", Some("did you mean `runr version`?")),
             ("--nonsense run", "unknown flag `--nonsense`", None),
             ("--root", "flag `--root` needs a value", None),

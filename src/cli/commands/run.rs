@@ -1,4 +1,4 @@
-//! `runr run`.
+//! `runr run`: a new container, in the foreground or left in the background.
 
 use super::super::args::container::RunArgs;
 use super::super::parse::create;

@@ -7,58 +7,13 @@ use crate::base::{Error, Result};
 use crate::spec::options::SecurityOptions;
 use std::path::Path;
 
-/// Every capability of Linux 6 (capabilities(7)).
-const CAPABILITIES: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYSLOG",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "WAKE_ALARM",
-];
-
 /// A capability in any spelling as `CAP_…`, or `ALL`.
 pub(crate) fn capability(text: &str) -> Result<String> {
     let upper = text.trim().to_ascii_uppercase();
     let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
     match name {
         "ALL" => Ok("ALL".to_owned()),
-        name if CAPABILITIES.contains(&name) => Ok(format!("CAP_{name}")),
+        name if crate::spec::caps::number(name).is_some() => Ok(format!("CAP_{name}")),
         _ => Err(Error::usage(format!("unknown capability `{text}`"))),
     }
 }
