@@ -12,6 +12,7 @@
 //! See `docs/architecture.md` for the processes and for every decision with the test that keeps it.
 
 pub mod base;
+pub mod cli;
 pub mod image;
 pub mod resolver;
 pub mod rootfs;
