@@ -14,6 +14,7 @@
 pub mod base;
 pub mod cli;
 pub mod image;
+pub mod registry;
 pub mod resolver;
 pub mod rootfs;
 pub mod runtime;
