@@ -76,7 +76,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn token(&mut self) -> &'a str {
-        let end = self.0.find(|c: char| !(c.is_ascii_graphic() && !"\",=()<>;".contains(c))).unwrap_or(self.0.len());
+        let end = self.0.find(|c: char| !c.is_ascii_graphic() || "\",=()<>;".contains(c)).unwrap_or(self.0.len());
         let (token, rest) = self.0.split_at(end);
         self.0 = rest;
         token

@@ -139,7 +139,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_list_is_read_without_panic(list in "\\PC{0,40}", host in "\\PC{0,20}") {
-            prop_assert!(exempt(&format!("{list},*"), &host, 80));
+            let all = list + ",*";
+            prop_assert!(exempt(&all, &host, 80));
         }
     }
 }
