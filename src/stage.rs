@@ -3,6 +3,7 @@
 //! A stage is not for users: it has no help, no aliases, and its arguments may change with every version.
 //!
 //! ```text
+//! __rmtree PATH…    removes trees that hold files of the user's subordinate ids (the tests, and by hand after a mishap)
 //! __unpack [--map JSON] [--limits JSON] DIR    unpacks the layer on stdin into DIR, prints the report (the tests)
 //! ```
 
@@ -14,9 +15,18 @@ use std::path::Path;
 /// Runs the stage that the arguments (the program's name first) ask for; `None` when they ask for none.
 pub fn dispatch(args: &[OsString]) -> Option<Result<()>> {
     match args.get(1)?.to_str()? {
+        "__rmtree" => Some(remove_trees(&args[2..])),
         "__unpack" => Some(unpack_stdin(&args[2..])),
         _ => None,
     }
+}
+
+fn remove_trees(paths: &[OsString]) -> Result<()> {
+    if paths.is_empty() {
+        return Err(Error::usage("`__rmtree` needs a path"));
+    }
+    let map = userns::default_map()?;
+    paths.iter().try_for_each(|path| userns::remove_tree(&map, Path::new(path)))
 }
 
 fn unpack_stdin(args: &[OsString]) -> Result<()> {

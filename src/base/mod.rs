@@ -3,7 +3,6 @@
 //! Nothing here knows what a container is, prints, or reads the environment.
 
 pub mod error;
-pub mod escape;
 pub mod fsx;
 pub mod paths;
 pub mod progress;

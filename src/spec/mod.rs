@@ -3,6 +3,8 @@
 //! [`options`] is what was asked for (stored with the container); `compose` turns it, the image's config and facts about
 //! this machine into an OCI runtime spec, the only input of `runtime`. Every default of a container is decided here.
 
+pub mod caps;
+pub mod defaults;
 pub mod options;
 
 pub use options::ContainerOptions;

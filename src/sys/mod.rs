@@ -5,10 +5,20 @@
 
 #![expect(unsafe_code, reason = "the one module for it; every block gives its SAFETY reason")]
 
+pub mod caps;
+pub mod channel;
 pub mod fdpass;
 pub mod fs;
+pub mod keyring;
 pub mod lock;
+pub mod machine;
+pub mod mount;
+pub mod net;
 pub mod nss;
 pub mod process;
+pub mod random;
+pub mod reflink;
+pub mod signal;
+pub mod term;
 pub mod tree;
 pub mod xattr;

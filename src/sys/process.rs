@@ -140,18 +140,60 @@ pub fn close_from(first: RawFd) {
     }
 }
 
-/// Closes every descriptor but 0, 1, 2 and `fd`: for a forked child that must not keep its parent's locks and pipes.
-pub fn close_all_but(fd: BorrowedFd<'_>) {
-    let keep = fd.as_raw_fd();
-    if keep > 3 {
-        // SAFETY: integers only; as in `close_from`, the inherited objects behind these numbers are never used again.
-        let ret = unsafe { libc::syscall(libc::SYS_close_range, 3, keep - 1, 0) };
-        if ret != 0 {
-            for other in 3..keep {
-                // SAFETY: as above; closing a number that is not open is harmless.
-                unsafe { libc::close(other) };
-            }
+/// dup2: `number` becomes a copy of `fd` that stays open across execve.
+pub fn copy_descriptor(fd: RawFd, number: RawFd) -> Result<()> {
+    // SAFETY: integers only. What was open under `number` is closed: the caller arranges descriptors by number here and owns
+    // no object for it.
+    Errno::result(unsafe { libc::dup2(fd, number) }).map(drop).doing(|| format!("copy descriptor {fd} to {number}"))
+}
+
+/// Sets or clears close-on-exec of an open descriptor.
+pub fn set_cloexec(fd: RawFd, on: bool) -> Result<()> {
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, if on { libc::FD_CLOEXEC } else { 0 }) })
+        .map(drop)
+        .doing(|| format!("set flags of descriptor {fd}"))
+}
+
+/// Takes ownership of an open descriptor by its number.
+pub fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: the callers are the few places that arrange descriptors by number after a fork; each adopts a number once.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Closes every descriptor from 3 on that is not in `keep`.
+pub fn close_others(keep: &[RawFd]) {
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd >= 3).collect();
+    keep.sort_unstable();
+    keep.dedup();
+    let mut next = 3;
+    for fd in keep {
+        if fd > next {
+            // SAFETY: as in `close_from`.
+            unsafe { libc::syscall(libc::SYS_close_range, next, fd - 1, 0) };
         }
+        next = fd + 1;
     }
-    close_from(keep + 1);
+    close_from(next);
+}
+
+/// setdomainname(2) for this UTS namespace.
+pub fn set_domainname(name: &str) -> Result<()> {
+    // SAFETY: pointer and length of one live string.
+    Ok(Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)?)
+}
+
+/// setrlimit(2) by the kernel's resource number.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the struct lives through the call.
+    Ok(Errno::result(unsafe { libc::setrlimit(resource, &raw const limit) }).map(drop)?)
+}
+
+/// Executes `path` with `args` and `env`; returns only to say why not.
+pub fn execute(path: &std::ffi::CStr, args: &[std::ffi::CString], env: &[std::ffi::CString]) -> Errno {
+    match nix::unistd::execve(path, args, env) {
+        Ok(never) => match never {},
+        Err(e) => e,
+    }
 }

@@ -9,9 +9,10 @@
 use super::limits::Limits;
 use super::metadata::{Owners, Warnings, time};
 use super::name;
-use super::report::{PendingLink, TrueStat, WhiteoutForm};
+use super::report::{TrueStat, WhiteoutForm};
 use super::whiteout::{AUFS_LINKS, Whiteouts};
-use crate::base::{Doing, Error, Kind, Result, escape::escape};
+use crate::base::{Doing, Error, Kind, Result};
+use crate::store::layers::{PendingLink, escape};
 use crate::sys::{tree, xattr};
 use crate::userns::IdMap;
 use nix::errno::Errno;

@@ -6,7 +6,8 @@
 use super::archive::{Entry, EntryKind};
 use super::name;
 use super::report::TrueStat;
-use crate::base::{Error, Kind, Result, escape::escape};
+use crate::base::{Error, Kind, Result};
+use crate::store::layers::escape;
 use crate::sys::xattr;
 use crate::userns::IdMap;
 use nix::errno::Errno;

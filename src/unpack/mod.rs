@@ -26,5 +26,5 @@ mod whiteout;
 mod worker;
 
 pub use limits::Limits;
-pub use report::{PendingLink, Report, TrueStat, WhiteoutForm};
+pub use report::{Report, TrueStat, WhiteoutForm};
 pub use worker::{UnpackJob, UnpackWorker};

@@ -5,7 +5,8 @@
 //! layer as its `/`.
 
 use super::limits::Limits;
-use crate::base::{Error, Result, escape::escape};
+use crate::base::{Error, Result};
+use crate::store::layers::escape;
 
 /// Cleans `raw`; the root itself is the empty name.
 pub(super) fn clean(raw: &[u8], limits: &Limits) -> Result<Vec<u8>> {

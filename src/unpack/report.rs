@@ -1,7 +1,8 @@
 //! What unpacking a layer found out: the answer of the worker to the process that feeds it, and what the store keeps beside
-//! the layer. Names in it are relative to the layer's root and escaped (`base::escape`).
+//! the layer. Names in it are relative to the layer's root and escaped (`store::layers::escape`).
 
 use crate::image::Digest;
+use crate::store::layers::PendingLink;
 use serde::{Deserialize, Serialize};
 
 /// The result of unpacking one layer.
@@ -25,15 +26,6 @@ pub struct Report {
     pub whiteouts: WhiteoutForm,
     /// Things that were left out, one sentence each with a count; the user should see them once.
     pub warnings: Vec<String>,
-}
-
-/// A hard link that rootfs assembly has to make by copying the target up from a lower layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PendingLink {
-    /// The link's name.
-    pub path: String,
-    /// The name it links to.
-    pub target: String,
 }
 
 /// The owner, mode and type that the archive gave an entry and that could not be applied: owners in a namespace with a

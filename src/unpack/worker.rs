@@ -16,13 +16,13 @@ use super::limits::Limits;
 use super::report::Report;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::fdpass::{receive_fds, send_fds};
-use crate::sys::process::close_all_but;
+use crate::sys::process::close_others;
 use crate::userns::{IdMap, Worker};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Drop for UnpackJob {
 /// The worker's main thread: takes jobs until the other side closes, then ends the process with whatever still runs.
 fn serve(socket: &UnixStream, map: IdMap, limits: Limits) -> i32 {
     // The parent's locks, pipes and network connections are not ours to keep.
-    close_all_but(socket.as_fd());
+    close_others(&[socket.as_raw_fd()]);
     // The report of a panic goes to the parent. The standard hook would look for debug information, in the layer's files.
     std::panic::set_hook(Box::new(|_| {}));
     let _ = nix::sys::prctl::set_no_new_privs();

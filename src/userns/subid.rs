@@ -23,8 +23,11 @@ pub fn default_map() -> Result<IdMap> {
     Ok(if map.validate().is_ok() { map } else { IdMap::single(uid, gid) })
 }
 
-/// The user's subordinate uid and gid ranges as (first, count); `None` unless there is at least one of each.
-pub fn subordinate_ranges(uid: u32) -> Option<(Vec<(u32, u32)>, Vec<(u32, u32)>)> {
+/// Ranges of ids as (first, count).
+pub type Ranges = Vec<(u32, u32)>;
+
+/// The user's subordinate uid and gid ranges; `None` unless there is at least one of each.
+pub fn subordinate_ranges(uid: u32) -> Option<(Ranges, Ranges)> {
     let name = user_name(uid);
     let uids = ranges(Path::new("/etc/subuid"), &name, uid, false);
     let gids = ranges(Path::new("/etc/subgid"), &name, uid, true);

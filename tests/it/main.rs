@@ -1,3 +1,19 @@
-//! The integration tests: they drive the built `runr` as a user would.
+//! The integration tests: they drive the built `runr` as a user would, each in a sandbox of its own (`support`).
+//!
+//! One binary, so that it links once: a new file is registered here with `mod`.
 
-fn main() {}
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "test code: a panic is how a test fails, and no item here is part of an interface"
+)]
+
+#[macro_use]
+mod support;
+
+mod cli;
+mod nss;
+mod rules;
+mod sandboxes;

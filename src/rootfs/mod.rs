@@ -1,0 +1,4 @@
+//! The root filesystem of a container: which layers it is made of, whose files they are, and the files runr puts over it.
+
+pub mod etcfiles;
+pub mod users;

@@ -1,0 +1,119 @@
+//! The parent's half of a container's start: one clone into all namespaces, the id maps, the handshake of `sync`.
+//!
+//! The caller is single-threaded (the monitor is, for life): only so may the child of a raw clone go on with ordinary code,
+//! allocation included, before it executes. Nothing of the parent's is used in the child but the plan.
+
+use super::cgroup::Cgroup;
+use super::plan::Plan;
+use super::sync::{Go, Said};
+use crate::base::{Doing, Error, Kind, Result};
+use crate::sys::channel::Channel;
+use crate::sys::process::{clone_process, exit_now};
+use crate::userns::{enter, idmap::IdMap};
+use nix::unistd::Pid;
+use std::os::fd::OwnedFd;
+
+/// The container's three standard streams, as they are given to its process. With a terminal all are `None`; a stream
+/// that is `None` otherwise is /dev/null.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// Read by the container.
+    pub stdin: Option<OwnedFd>,
+    /// Written by the container.
+    pub stdout: Option<OwnedFd>,
+    /// Written by the container.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// A container's process, set up and waiting for [`Prepared::execute`].
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its pid as the parent sees it.
+    pub pid: Pid,
+    /// A descriptor for it.
+    pub pidfd: OwnedFd,
+    /// The container's user namespace, for work on files of its ids after it has ended.
+    pub user_namespace: OwnedFd,
+    /// The master of its terminal.
+    pub terminal: Option<OwnedFd>,
+    /// What the kernel or the machine made it give up.
+    pub notes: Vec<String>,
+    channel: Channel,
+}
+
+/// Clones the container's process and waits until it is ready to execute. The child keeps no descriptor of the caller's
+/// but `streams`: the container's lock above all must not live on in it.
+pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result<Prepared> {
+    let (ours, theirs) = Channel::pair()?;
+    // The cgroup namespace is made by the child once it is in its cgroup: the namespace's root is where it is then.
+    let flags = plan.namespaces & !(libc::CLONE_NEWCGROUP as u64);
+    let cloned = clone_process(flags).map_err(|e| explain_clone(e, plan))?;
+    let Some(child) = cloned else {
+        drop(ours);
+        // A panic in the child must end the child, not run the parent's code a second time.
+        let status =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| super::init::run(plan, streams, theirs)));
+        exit_now(status.unwrap_or(125));
+    };
+    drop((theirs, streams));
+    let user_namespace = match admit(child.pid, plan.namespaces, &plan.map, cgroup, &ours) {
+        Ok(fd) => fd,
+        Err(e) => {
+            // Its end of the channel closes with ours, which ends the child; it is reaped so that no zombie stays.
+            drop(ours);
+            drop(nix::sys::wait::waitpid(child.pid, None));
+            return Err(e);
+        }
+    };
+    match ours.receive::<Said>()? {
+        Some((Said::Ready { notes }, fds)) => Ok(Prepared {
+            pid: child.pid,
+            pidfd: child.pidfd,
+            user_namespace,
+            terminal: fds.into_iter().next(),
+            notes,
+            channel: ours,
+        }),
+        Some((Said::Failed(e), _)) => {
+            drop(nix::sys::wait::waitpid(child.pid, None));
+            Err(e)
+        }
+        None => {
+            let end = nix::sys::wait::waitpid(child.pid, None);
+            Err(Error::new(Kind::Bug, format!("the container's process ended while it was set up ({end:?})")))
+        }
+    }
+}
+
+fn admit(pid: Pid, namespaces: u64, map: &IdMap, cgroup: Option<&Cgroup>, channel: &Channel) -> Result<OwnedFd> {
+    let user_namespace = enter::namespace_of(pid)?;
+    if namespaces & libc::CLONE_NEWUSER as u64 != 0 {
+        enter::write_maps(pid, map)?;
+    }
+    if let Some(cgroup) = cgroup {
+        cgroup.add(pid)?;
+    }
+    channel.send(&Go::Mapped, &[])?;
+    Ok(user_namespace)
+}
+
+fn explain_clone(e: Error, plan: &Plan) -> Error {
+    match e.errno() {
+        Some(errno) if plan.has(libc::CLONE_NEWUSER) => {
+            enter::unshare_error(errno as i32).step("create the container's namespaces")
+        }
+        _ => e,
+    }
+}
+
+impl Prepared {
+    /// Lets the process execute its command; the error is what the process said of its execve.
+    pub fn execute(&self) -> Result<()> {
+        self.channel.send(&Go::Execute, &[]).doing(|| "start the container's command")?;
+        match self.channel.receive::<Said>()? {
+            None => Ok(()),
+            Some((Said::Failed(e), _)) => Err(e),
+            Some((Said::Ready { .. }, _)) => Err(Error::new(Kind::Bug, "the container's process was ready twice")),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! OCI runtime spec -> plan -> process: the container's side of the work.
+
+pub mod caps;

@@ -1,0 +1,202 @@
+//! Turns the process that built the container into the container's command: user, groups, working folder, limits,
+//! capabilities, system call filter, and last the search for the program.
+
+use super::caps;
+use super::plan::{Plan, ProcessPlan};
+use crate::base::{Doing, Error, Kind, Result};
+use crate::rootfs::users;
+use crate::sys::process as sysproc;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// A process with all its attributes set, one execve away from being the command.
+#[derive(Debug)]
+pub(super) struct Command {
+    program: String,
+    args: Vec<CString>,
+    env: Vec<CString>,
+    search_path: String,
+}
+
+/// Sets everything on this process. The container's root is `/` already.
+pub(super) fn prepare(plan: &Plan) -> Result<Command> {
+    let process = &plan.process;
+    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
+    let user = users::resolve(root.as_fd(), &process.user, &process.groups)?;
+    let mut env = process.env.clone();
+    if !env.iter().any(|e| e.starts_with("HOME=")) {
+        env.push(format!("HOME={}", user.home));
+    }
+    own_streams(process, user.uid)?;
+    for (resource, soft, hard) in &process.rlimits {
+        sysproc::set_rlimit(*resource, *soft, *hard).map_err(explain_rlimit)?;
+    }
+    // As root, so that a folder that only root may create is created; docker does the same.
+    enter_workdir(&process.cwd)?;
+    caps::limit_bounding(process.capabilities.bounding)?;
+    if !process.no_new_privileges {
+        // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it is installed before that is given up.
+        install_filter(plan)?;
+    }
+    change_user(plan, &user)?;
+    // A folder that root cannot enter (a user's own on NFS, a bind of mode 0700) may be open to the user.
+    nix::unistd::chdir(process.cwd.as_str()).map_err(|e| explain_workdir(e, &process.cwd))?;
+    caps::apply(&process.capabilities)?;
+    // The last change of credentials is done: earlier, it would have been cleared.
+    sysproc::set_parent_death_signal(Signal::SIGKILL)?;
+    if process.no_new_privileges {
+        nix::sys::prctl::set_no_new_privs().doing(|| "set no_new_privs")?;
+        install_filter(plan)?;
+    }
+    nix::sys::stat::umask(Mode::from_bits_truncate(process.umask));
+    let search_path = env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
+    Ok(Command {
+        program: process.args[0].clone(),
+        args: c_strings(&process.args, "argument")?,
+        env: c_strings(&env, "environment variable")?,
+        search_path,
+    })
+}
+
+fn install_filter(plan: &Plan) -> Result<()> {
+    if plan.seccomp.is_empty() { Ok(()) } else { crate::sys::seccomp::install(&plan.seccomp) }
+}
+
+/// The pipes of the standard streams belong to the container's user, so that it can open /dev/stdout by name. They are the
+/// monitor's own; what the caller passed in is left as it is.
+fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
+    if process.terminal {
+        let group = None;
+        nix::unistd::fchown(std::io::stdin(), Some(Uid::from_raw(uid)), group).doing(|| "give the terminal to the user")?;
+        return Ok(());
+    }
+    for stream in [std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
+        let stat = fstat(stream).doing(|| "look at the standard streams")?;
+        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() {
+            nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None).doing(|| "give the standard streams to the user")?;
+        }
+    }
+    Ok(())
+}
+
+fn explain_rlimit(e: Error) -> Error {
+    match e.errno() {
+        Some(Errno::EPERM) => e
+            .step("set limit (`--ulimit`)")
+            .with_kind(Kind::Denied)
+            .hint("a user cannot raise a hard limit: `ulimit -H -a` shows what this shell has"),
+        _ => e.step("set limit (`--ulimit`)"),
+    }
+}
+
+/// Makes the working folder if it is missing and checks that it is in the container: a path such as `/proc/self/fd/7` could
+/// lead out of it (CVE-2024-21626).
+fn enter_workdir(cwd: &str) -> Result<()> {
+    match nix::unistd::chdir(cwd) {
+        Ok(()) => {}
+        Err(Errno::ENOENT) => {
+            std::fs::create_dir_all(cwd).map_err(|e| Error::from(e).step(format!("create working folder `{cwd}`")))?;
+            nix::unistd::chdir(cwd).map_err(|e| explain_workdir(e, cwd))?;
+        }
+        // The user may be allowed to; it is tried again as the user.
+        Err(Errno::EACCES) => return Ok(()),
+        Err(e) => return Err(explain_workdir(e, cwd)),
+    }
+    let here = nix::unistd::getcwd().map_err(|e| explain_workdir(e, cwd))?;
+    if here.is_absolute() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Denied, format!("working folder `{cwd}` is outside the container")))
+}
+
+fn explain_workdir(e: Errno, cwd: &str) -> Error {
+    Error::from(e).step(format!("change to working folder `{cwd}`"))
+}
+
+fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
+    let mapped = |id: u32, host: Option<u32>, what: &str| match host {
+        Some(_) => Ok(()),
+        None => Err(Error::new(Kind::Denied, format!("{what} {id} is not mapped into the container"))
+            .hint("this user has no subordinate ids, or too few: see `runr doctor`")),
+    };
+    if plan.has(libc::CLONE_NEWUSER) {
+        mapped(user.uid, plan.map.host_uid(user.uid), "user id")?;
+        mapped(user.gid, plan.map.host_gid(user.gid), "group id")?;
+    }
+    let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    match setgroups(&groups) {
+        // With a map of one id the kernel forbids setgroups for good; the groups of the image don't exist there anyway.
+        Err(Errno::EPERM | Errno::EINVAL) if plan.map.is_single() => {}
+        other => other.doing(|| format!("set supplementary groups {:?}", user.groups))?,
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    setresgid(gid, gid, gid).doing(|| format!("change to group {gid}"))?;
+    setresuid(uid, uid, uid).doing(|| format!("change to user {uid}"))?;
+    // A change of ids makes the process dumpable again when the kernel's `suid_dumpable` says so.
+    nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
+}
+
+fn c_strings(texts: &[String], what: &str) -> Result<Vec<CString>> {
+    let convert = |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
+    texts.iter().map(convert).collect()
+}
+
+impl Command {
+    /// Executes the command; returns only to say why not, as the shell's 126 and 127 tell them apart.
+    pub(super) fn execute(&self) -> Error {
+        if self.program.is_empty() {
+            return not_found(&self.program, "the command is empty");
+        }
+        if self.program.contains('/') {
+            let errno = self.try_path(&self.program);
+            return self.explain(&self.program, errno);
+        }
+        let mut denied = None;
+        for folder in self.search_path.split(':') {
+            let path = format!("{}/{}", if folder.is_empty() { "." } else { folder }, self.program);
+            match self.try_path(&path) {
+                Errno::ENOENT | Errno::ENOTDIR if !Path::new(&path).exists() => {}
+                // execvp(3) goes on after EACCES and reports it when nothing else is found.
+                Errno::EACCES => denied = Some(path),
+                other => return self.explain(&path, other),
+            }
+        }
+        match denied {
+            Some(path) => self.explain(&path, Errno::EACCES),
+            None => not_found(&self.program, "executable file not found in $PATH"),
+        }
+    }
+
+    fn try_path(&self, path: &str) -> Errno {
+        match CString::new(path) {
+            Ok(c_path) => sysproc::execute(&c_path, &self.args, &self.env),
+            Err(_) => Errno::EINVAL,
+        }
+    }
+
+    fn explain(&self, path: &str, errno: Errno) -> Error {
+        let denied = |text: &str| Error::new(Kind::CommandNotExecutable, text).step(format!("execute `{path}`"));
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR if Path::new(path).exists() => {
+                not_found(path, "its interpreter does not exist (ENOENT)")
+                    .hint("the program was built for another C library than the image has, or its `#!` line names a missing program")
+            }
+            Errno::ENOENT | Errno::ENOTDIR => not_found(path, "no such file or directory (ENOENT)"),
+            Errno::EACCES if Path::new(path).is_dir() => denied("is a directory: permission denied (EACCES)"),
+            Errno::EACCES => denied("permission denied (EACCES)"),
+            Errno::ENOEXEC => denied("exec format error (ENOEXEC)")
+                .hint("the file is for another architecture, or a script without a `#!` line"),
+            other => Error::from(other).with_kind(Kind::CommandNotExecutable).step(format!("execute `{path}`")),
+        }
+    }
+}
+
+fn not_found(path: &str, why: &str) -> Error {
+    Error::new(Kind::CommandNotFound, why).step(format!("execute `{path}`"))
+}
