@@ -12,11 +12,14 @@
 //! See `docs/architecture.md` for the processes and for every decision with the test that keeps it.
 
 pub mod base;
+pub mod cli;
 pub mod image;
+pub mod registry;
 pub mod resolver;
 pub mod rootfs;
 pub mod runtime;
 pub mod spec;
 pub mod stage;
+pub mod store;
 pub mod sys;
 pub mod userns;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     match runr::stage::dispatch(&args) {
-        None => ExitCode::from(125),
+        None => runr::cli::main(args),
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(e)) => {
             // A closed stderr leaves nothing to tell and nobody to tell it to.

@@ -13,6 +13,7 @@
 #[macro_use]
 mod support;
 
+mod cli;
 mod nss;
 mod rules;
 mod sandboxes;

@@ -1,0 +1,286 @@
+//! Flags of the commands about containers. Values stay text here; `cli::parse` gives them meaning.
+
+use super::image::SourceArgs;
+use clap::Args;
+
+/// Examples below the help of `run`.
+const RUN_EXAMPLES: &str = "\
+Examples:
+  A shell in Alpine, removed when it ends
+    runr run --rm -it alpine sh
+
+  Compile what is in the current folder, as yourself
+    runr run --rm -v .:/src -w /src --userns keep-id rust cargo build
+
+  A filter in a pipeline
+    cat access.log | runr run --rm -i alpine sort | head
+
+  A folder as the root file system, no image
+    runr run --rm --rootfs ./rootfs /bin/sh
+
+  Without any registry: the image that is part of runr
+    runr run --rm builtin:hello";
+
+/// `run`.
+#[derive(Debug, Args)]
+#[command(after_long_help = RUN_EXAMPLES)]
+pub(crate) struct RunArgs {
+    /// Leave the container in the background and print its id
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Pass signals that runr gets on to the container
+    #[arg(long, default_value = "true")]
+    pub(crate) sig_proxy: bool,
+    /// Connect only these of stdin, stdout, stderr
+    #[arg(short, long, value_name = "STREAM", value_delimiter = ',')]
+    pub(crate) attach: Vec<String>,
+    #[command(flatten)]
+    pub(crate) create: CreateArgs,
+}
+
+/// What `run` and `create` share.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
+    #[command(flatten)]
+    pub(crate) namespaces: NamespaceArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
+    #[command(flatten)]
+    pub(crate) lifecycle: LifecycleArgs,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+    /// The image, then the command to run instead of the image's own
+    // One list: flags behind the image belong to the command, and `--` there is a word like any other.
+    #[arg(required = true, value_names = ["IMAGE", "COMMAND"], trailing_var_arg = true, num_args = 1..)]
+    pub(crate) words: Vec<String>,
+}
+
+/// What the process is and how it is connected.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Process")]
+pub(crate) struct ProcessArgs {
+    /// Keep the container's stdin connected
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Set a variable; NAME alone takes the caller's value
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Read variables from a file of NAME=VALUE lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<String>,
+    /// Pass the caller's whole environment on
+    #[arg(long)]
+    pub(crate) env_host: bool,
+    /// Pass the caller's proxy variables on
+    #[arg(long, default_value = "true")]
+    pub(crate) http_proxy: bool,
+    /// Take a variable of the image away
+    #[arg(long, value_name = "NAME")]
+    pub(crate) unsetenv: Vec<String>,
+    /// Take all variables of the image away
+    #[arg(long)]
+    pub(crate) unsetenv_all: bool,
+    /// Folder to start in
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// User to run as, name or number
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// Additional groups of the user
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    pub(crate) group_add: Vec<String>,
+    /// Replace the image's entrypoint: a program, or a JSON list
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) entrypoint: Option<String>,
+    /// Run runr's own init as process 1: it reaps children and passes signals on
+    #[arg(long)]
+    pub(crate) init: bool,
+    /// Limit a resource of the process, such as nofile=1024:2048
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) ulimit: Vec<String>,
+    /// File mode creation mask, octal
+    #[arg(long, value_name = "MASK")]
+    pub(crate) umask: Option<String>,
+    /// Time zone, such as Europe/Rome, or local
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) tz: Option<String>,
+    /// How readily the kernel kills it when memory runs out, -1000 to 1000
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) oom_score_adj: Option<String>,
+}
+
+/// What the container sees as files and devices.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files and devices")]
+pub(crate) struct FileArgs {
+    /// Mount a file or folder of this machine
+    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
+    pub(crate) volume: Vec<String>,
+    /// Mount by key and value: type=bind|tmpfs,source=…,target=…
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub(crate) mount: Vec<String>,
+    /// Mount a folder in memory
+    #[arg(long, value_name = "TARGET[:OPTIONS]")]
+    pub(crate) tmpfs: Vec<String>,
+    /// Make the root file system read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// With --read-only: keep /run, /tmp and /var/tmp writable in memory
+    #[arg(long, default_value = "true")]
+    pub(crate) read_only_tmpfs: bool,
+    /// Give a device of this machine
+    #[arg(long, value_name = "HOST[:CONTAINER[:rwm]]", value_delimiter = ',')]
+    pub(crate) device: Vec<String>,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
+}
+
+/// What the container shares with this machine or another container.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Namespaces")]
+pub(crate) struct NamespaceArgs {
+    /// Process namespace: private, host, container:ID, ns:PATH
+    #[arg(long, value_name = "MODE")]
+    pub(crate) pid: Option<String>,
+    /// IPC namespace: private, shareable, none, host, container:ID, ns:PATH
+    #[arg(long, value_name = "MODE")]
+    pub(crate) ipc: Option<String>,
+    /// Host name namespace: private, host, container:ID, ns:PATH
+    #[arg(long, value_name = "MODE")]
+    pub(crate) uts: Option<String>,
+    /// Ids: host, keep-id[:uid=N,gid=N], nomap
+    #[arg(long, value_name = "MODE")]
+    pub(crate) userns: Option<String>,
+    /// Cgroup namespace: private, host
+    #[arg(long, value_name = "MODE")]
+    pub(crate) cgroupns: Option<String>,
+    /// Map users: first inside, first outside, how many
+    #[arg(long, value_name = "INSIDE:OUTSIDE:COUNT", value_delimiter = ',')]
+    pub(crate) uidmap: Vec<String>,
+    /// Map groups, likewise
+    #[arg(long, value_name = "INSIDE:OUTSIDE:COUNT", value_delimiter = ',')]
+    pub(crate) gidmap: Vec<String>,
+    /// Set a kernel setting of the container
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) sysctl: Vec<String>,
+}
+
+/// Names and the network.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct NetworkArgs {
+    /// Network: host, none, container:ID, ns:PATH
+    #[arg(long, visible_alias = "net", value_name = "MODE")]
+    pub(crate) network: Option<String>,
+    /// Host name of the container
+    #[arg(short = 'h', long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Domain name of the container
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domainname: Option<String>,
+    /// Name server
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) dns: Vec<String>,
+    /// Option line of resolv.conf
+    #[arg(long, alias = "dns-opt", value_name = "OPTION", value_delimiter = ',')]
+    pub(crate) dns_option: Vec<String>,
+    /// Domain in which short names are searched
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    pub(crate) dns_search: Vec<String>,
+    /// Add a line to /etc/hosts; host-gateway as the address is this machine
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    pub(crate) add_host: Vec<String>,
+    /// Leave the image's /etc/hosts as it is
+    #[arg(long)]
+    pub(crate) no_hosts: bool,
+    /// Leave the image's /etc/hostname as it is
+    #[arg(long)]
+    pub(crate) no_hostname: bool,
+}
+
+/// What the process may do.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Security")]
+pub(crate) struct SecurityArgs {
+    /// Add a capability, or ALL
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) cap_add: Vec<String>,
+    /// Drop a capability, or ALL
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) cap_drop: Vec<String>,
+    /// Give every right that this user can give: all capabilities, no seccomp, no masked paths, this machine's devices
+    #[arg(long)]
+    pub(crate) privileged: bool,
+    /// seccomp=FILE|unconfined, no-new-privileges, mask=PATH, unmask=PATH|ALL
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) security_opt: Vec<String>,
+}
+
+/// Name, labels, end.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Name and life")]
+pub(crate) struct LifecycleArgs {
+    /// Name the container
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Remove the container when it ends
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Attach a label
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Read labels from a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_file: Vec<String>,
+    /// Attach an annotation of the runtime specification
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) annotation: Vec<String>,
+    /// Write the container's id into a new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cidfile: Option<String>,
+    /// Write the process's id into a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pidfile: Option<String>,
+    /// Signal that asks the process to end
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<String>,
+    /// Seconds between that signal and the end by force
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) stop_timeout: Option<i64>,
+    /// Seconds the container may run
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u32>,
+    /// How output is kept: json-file, k8s-file, none, passthrough
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) log_driver: Option<String>,
+    /// Setting of the log driver, such as max-size=10m
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) log_opt: Vec<String>,
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Image")]
+pub(crate) struct ImageArgs {
+    /// When to ask the registry: missing, always, newer, never
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) pull: Option<String>,
+    /// IMAGE is a folder to use as the root file system
+    #[arg(long)]
+    pub(crate) rootfs: bool,
+    /// No progress on stderr
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}

@@ -1,0 +1,169 @@
+//! The command line: which commands exist ([`COMMANDS`]), their flags (one file per group, as clap types), and how an
+//! argument list becomes one command with its parsed flags.
+//!
+//! A container starts in a few milliseconds, so no more is built than is used: the words before the command are read by
+//! hand, and clap learns the flags of that one command only. `--help`, completions and man pages build all of them.
+
+pub(crate) mod container;
+pub(crate) mod image;
+pub(crate) mod known;
+pub(crate) mod locate;
+pub(crate) mod parse;
+pub(crate) mod system;
+
+use super::commands;
+use super::{Context, Exit};
+use crate::base::Result;
+use clap::{ArgMatches, Args, Command};
+
+/// One command: its names, its flags and the function that does it.
+pub(crate) struct CommandEntry {
+    /// Every spelling, the canonical one first: `ps`, `container ls`, `container list`.
+    pub(crate) paths: &'static [&'static str],
+    /// One line for lists of commands.
+    pub(crate) about: &'static str,
+    /// Adds its flags to an empty clap command.
+    pub(crate) arguments: fn(Command) -> Command,
+    /// Does it.
+    pub(crate) run: fn(&mut Context, &ArgMatches) -> Result<Exit>,
+    /// False for what only scripts call.
+    pub(crate) listed: bool,
+}
+
+impl CommandEntry {
+    /// The canonical name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.paths[0]
+    }
+
+    /// Its clap command, as help, man pages and completions show it.
+    pub(crate) fn command(&self) -> Command {
+        let command = Command::new(self.name())
+            .bin_name(format!("runr {}", self.name()))
+            .about(self.about)
+            .disable_help_flag(true)
+            .disable_version_flag(true)
+            .disable_help_subcommand(true)
+            .args_override_self(true);
+        let command = (self.arguments)(command);
+        let help = clap::Arg::new("help").long("help").help("Print help").action(clap::ArgAction::HelpLong);
+        // `-h` is the host name of `run` and `create`.
+        let taken = command.get_arguments().any(|a| a.get_short() == Some('h'));
+        command.arg(if taken { help } else { help.short('h') })
+    }
+}
+
+/// An entry whose flags are the clap type `A`.
+const fn entry<A: Args>(
+    paths: &'static [&'static str],
+    about: &'static str,
+    run: fn(&mut Context, &ArgMatches) -> Result<Exit>,
+) -> CommandEntry {
+    CommandEntry { paths, about, arguments: A::augment_args, run, listed: true }
+}
+
+/// What the words before a space are, for their `--help`.
+pub(crate) const GROUPS: &[(&str, &str)] =
+    &[("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage runr")];
+
+/// All commands, in the order in which help lists them.
+pub(crate) const COMMANDS: &[CommandEntry] = &[
+    entry::<container::RunArgs>(&["run", "container run"], "Run a command in a new container", commands::run::run),
+    entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),
+];
+
+/// The entry with this path.
+pub(crate) fn find(path: &str) -> Option<&'static CommandEntry> {
+    COMMANDS.iter().find(|c| c.paths.contains(&path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locate::{Located, locate};
+    use super::parse::{Parsed, parse};
+    use super::*;
+    use std::ffi::OsString;
+
+    #[test]
+    fn clap_finds_no_fault_with_any_command() {
+        for entry in COMMANDS {
+            entry.command().debug_assert();
+        }
+    }
+
+    /// Every command and flag of docker and podman either exists here or is refused by name, never as a typing error.
+    #[test]
+    fn every_known_name_is_answered() {
+        for known in known::commands() {
+            let words: Vec<OsString> = known.path.split(' ').map(OsString::from).collect();
+            let (entry, path) = match locate(words) {
+                Ok((_, Located::Command { entry, path, .. })) => (entry, path),
+                Ok((_, Located::Help(Some(group)))) => {
+                    assert_eq!(group, known.path);
+                    continue;
+                }
+                Ok(_) => panic!("`{}` is taken for something else", known.path),
+                Err(e) => {
+                    assert_eq!(e.to_string(), format!("{}: not supported yet", known.path));
+                    continue;
+                }
+            };
+            let command = entry.command();
+            for flag in known.flags() {
+                let ours = command.get_arguments().find(|a| a.get_long() == flag.long.strip_prefix("--"));
+                let Some(ours) = ours else {
+                    for name in [Some(flag.long), flag.short].into_iter().flatten() {
+                        let refused = parse(entry, &path, vec![name.into()]).err().unwrap().to_string();
+                        assert_eq!(refused, format!("{path} {name}: not supported yet"));
+                    }
+                    continue;
+                };
+                let short = ours.get_short().map(|c| format!("-{c}"));
+                if flag.short.is_some() {
+                    assert_eq!(short.as_deref(), flag.short, "{path} {}", flag.long);
+                }
+                let takes_value = matches!(ours.get_action(), clap::ArgAction::Set | clap::ArgAction::Append);
+                let optional = ours.is_require_equals_set();
+                assert_eq!(takes_value && !optional, flag.takes_value, "{path} {}", flag.long);
+            }
+        }
+    }
+
+    #[test]
+    fn no_flag_is_our_own_invention_by_accident() {
+        for entry in COMMANDS.iter().filter(|c| c.listed) {
+            let Some(known) = known::command(entry.name()) else { continue };
+            for argument in entry.command().get_arguments().filter(|a| !a.is_positional()) {
+                let long = format!("--{}", argument.get_long().unwrap_or_default());
+                assert!(
+                    long == "--help" || known.has_flag(&long),
+                    "{} {long} is in neither docker nor podman",
+                    entry.name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_are_in_our_words() {
+        let run = find("run").unwrap();
+        for (words, message, hint) in [
+            (&["--shiny", "a"][..], "run: unknown flag `--shiny`", "see `runr run --help`"),
+            (&["--nmae", "a"], "run: unknown flag `--nmae`", "did you mean `--name`?"),
+            (&["-it", "--memory", "5m", "a"], "run --memory: not supported yet", ""),
+            (&["-m", "5m", "a"], "run -m: not supported yet", ""),
+            (&["-itm", "5m", "a"], "run -m: not supported yet", ""),
+            (&["--name"], "run: flag `--name` needs a value", ""),
+            (&[], "run: missing argument: <IMAGE> [COMMAND]...", ""),
+            (&["--rm=maybe", "a"], "run: invalid value `maybe` for `--rm`: use true or false", ""),
+            (&["--timeout", "x", "a"], "run: invalid value `x` for `--timeout`: invalid digit found in string", ""),
+        ] {
+            let e = parse(run, "run", words.iter().map(OsString::from).collect()).err().unwrap();
+            assert_eq!(e.to_string(), message);
+            if !hint.is_empty() {
+                assert_eq!(e.hints(), [hint], "{words:?}");
+            }
+        }
+        assert!(matches!(parse(run, "run", vec!["--help".into()]), Ok(Parsed::Help)));
+    }
+}

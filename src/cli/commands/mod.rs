@@ -1,0 +1,5 @@
+//! One file per command: its flags to a call of `ops`, the answer to text.
+
+pub(crate) mod help;
+pub(crate) mod run;
+pub(crate) mod version;

@@ -1,0 +1,72 @@
+//! Everything that reaches stdout and stderr goes through [`Output`]; tables, templates and times are made by the modules
+//! below and handed over as text.
+//!
+//! A reader that went away (`runr images | head -1`) is not a failure: the write returns an error, which the top level
+//! recognises by [`Output::reader_gone`] and turns into a quiet exit with status 0.
+
+pub(crate) mod table;
+
+use crate::base::{Doing, Error, Result};
+use nix::errno::Errno;
+use std::io::{IsTerminal, Write};
+
+/// The two streams of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    reader_gone: bool,
+    colour: bool,
+}
+
+impl Output {
+    /// `colour` allows colour where the stream is a terminal.
+    pub(crate) fn new(colour: bool) -> Self {
+        Self { reader_gone: false, colour }
+    }
+
+    /// Writes one line to stdout.
+    pub(crate) fn line(&mut self, text: &str) -> Result<()> {
+        self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// Writes text as it is to stdout.
+    pub(crate) fn text(&mut self, text: &str) -> Result<()> {
+        self.bytes(text.as_bytes())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        written.map_err(Error::from).doing(|| "write to standard output").inspect_err(|e| {
+            self.reader_gone |= e.errno() == Some(Errno::EPIPE);
+        })
+    }
+
+    /// True once stdout's reader has closed it.
+    pub(crate) fn reader_gone(&self) -> bool {
+        self.reader_gone
+    }
+
+    /// Prints an error as `runr: …` with its hints on lines of their own.
+    pub(crate) fn error(&self, error: &Error) {
+        let (name, hint) = if self.colour && std::io::stderr().is_terminal() {
+            ("\x1b[1;31mrunr:\x1b[0m", "\x1b[1mhint:\x1b[0m")
+        } else {
+            ("runr:", "hint:")
+        };
+        let mut text = format!("{name} {error}\n");
+        for line in error.hints() {
+            text.push_str(&format!("{hint} {line}\n"));
+        }
+        self.diagnostic(&text);
+    }
+
+    /// Prints one warning line.
+    pub(crate) fn warning(&self, text: &str) {
+        self.diagnostic(&format!("runr: warning: {text}\n"));
+    }
+
+    /// Writes to stderr. When that fails there is nobody left to tell.
+    fn diagnostic(&self, text: &str) {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}

@@ -1,0 +1,325 @@
+//! The flags of `run` and `create`, all together, to [`ContainerOptions`].
+
+use super::super::args::container::{
+    CreateArgs, FileArgs, LifecycleArgs, NamespaceArgs, NetworkArgs, ProcessArgs, SecurityArgs,
+};
+use super::super::args::image::SourceArgs;
+use super::super::args::locate::not_yet;
+use super::super::config::{Config, clean};
+use super::{env, host, key_value, mount, names, namespace, process, security};
+use crate::base::{Error, Result, fsx, units};
+use crate::image::Platform;
+use crate::spec::options::{ContainerOptions, MountKind};
+use std::path::PathBuf;
+
+/// When the registry is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum PullPolicy {
+    /// When the image is not in the store.
+    #[default]
+    Missing,
+    /// Always; a failure is an error.
+    Always,
+    /// Always; without an answer the stored image is used.
+    Newer,
+    /// Never.
+    Never,
+}
+
+/// What the container's root file system is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An image by name, id or transport.
+    Image(String),
+    /// A folder, absolute (`--rootfs`).
+    Folder(PathBuf),
+}
+
+/// What `run` and `create` ask for.
+#[derive(Debug)]
+#[allow(dead_code, reason = "read by `run` and `create` as soon as containers start")]
+pub(crate) struct CreateRequest {
+    /// Image or folder.
+    pub(crate) origin: Origin,
+    /// Options that are stored with the container.
+    pub(crate) options: ContainerOptions,
+    /// `--pull`.
+    pub(crate) pull: PullPolicy,
+    /// `--platform`, or `--os` and `--arch`.
+    pub(crate) platform: Option<Platform>,
+    /// `--quiet`.
+    pub(crate) quiet: bool,
+    /// How to reach the registry.
+    pub(crate) source: SourceArgs,
+}
+
+/// Checks and converts everything; reads the files that `--env-file` and `--label-file` name.
+pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest> {
+    let mut words = args.words.into_iter();
+    let image = words.next().unwrap_or_default();
+    let mut options = ContainerOptions { command: words.collect(), ..ContainerOptions::default() };
+    process_options(args.process, config, &mut options)?;
+    file_options(args.files, config, &mut options)?;
+    namespace_options(args.namespaces, &mut options)?;
+    network_options(args.network, &mut options)?;
+    security_options(args.security, config, &mut options)?;
+    lifecycle_options(args.lifecycle, config, &mut options)?;
+    let origin =
+        if args.image.rootfs { Origin::Folder(clean(&config.working_dir.join(&image))) } else { Origin::Image(image) };
+    Ok(CreateRequest {
+        origin,
+        options,
+        pull: args.image.pull.as_deref().map_or(Ok(PullPolicy::Missing), pull_policy)?,
+        platform: platform(&args.image.source)?,
+        quiet: args.image.quiet,
+        source: args.image.source,
+    })
+}
+
+/// Adds the flag's name in front of what is wrong with its value.
+fn flag<T>(name: &str, result: Result<T>) -> Result<T> {
+    result.map_err(|e| e.step(format!("--{name}")))
+}
+
+fn each<T>(name: &str, values: &[String], parse: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
+    values.iter().map(|v| flag(name, parse(v))).collect()
+}
+
+fn process_options(args: ProcessArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
+    options.interactive = args.interactive;
+    options.tty = args.tty;
+    options.env = environment(&args, config)?;
+    options.unset_env = args.unsetenv;
+    options.unset_env_all = args.unsetenv_all;
+    options.workdir = args.workdir.as_deref().map(|w| flag("workdir", process::workdir(w))).transpose()?;
+    options.user = args.user;
+    options.groups = args.group_add;
+    options.entrypoint = args.entrypoint.as_deref().map(process::entrypoint);
+    options.init = args.init;
+    options.ulimits = each("ulimit", &args.ulimit, process::ulimit)?;
+    options.umask = args.umask.as_deref().map(|m| flag("umask", process::umask(m))).transpose()?;
+    options.tz = args.tz;
+    options.oom_score_adj =
+        args.oom_score_adj.as_deref().map(|s| flag("oom-score-adj", process::oom_score_adj(s))).transpose()?;
+    Ok(())
+}
+
+/// Later ones win: the caller's own, proxies, files, then single variables.
+fn environment(args: &ProcessArgs, config: &Config) -> Result<Vec<String>> {
+    let mut variables = Vec::new();
+    if args.env_host {
+        variables.extend(env::host(&config.env));
+    } else if args.http_proxy {
+        variables.extend(env::proxies(&config.env));
+    }
+    for file in &args.env_file {
+        let bytes = flag("env-file", fsx::read(&config.working_dir.join(file)))?;
+        variables.extend(flag("env-file", env::file(file, &bytes, &config.env))?);
+    }
+    for variable in &args.env {
+        variables.extend(flag("env", env::variable(variable, &config.env))?);
+    }
+    Ok(variables)
+}
+
+fn file_options(args: FileArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
+    let dir = &config.working_dir;
+    let mut mounts = each("volume", &args.volume, |v| mount::volume(v, dir, &config.home))?;
+    mounts.extend(each("mount", &args.mount, |m| mount::mount(m, dir))?);
+    mounts.extend(each("tmpfs", &args.tmpfs, mount::tmpfs)?);
+    for (i, mount) in mounts.iter().enumerate() {
+        if let MountKind::Volume { name } = &mount.kind {
+            let what = if name.is_empty() { "anonymous volumes".to_owned() } else { format!("volume `{name}`") };
+            return Err(not_yet(&what).hint("mount a folder: begin its path with `/` or `./`"));
+        }
+        if mounts[..i].iter().any(|m| m.target == mount.target) {
+            return Err(Error::usage(format!("duplicate mount point: `{}`", mount.target)));
+        }
+    }
+    options.mounts = mounts;
+    options.read_only = args.read_only;
+    options.no_read_only_tmpfs = !args.read_only_tmpfs;
+    options.devices = each("device", &args.device, mount::device)?;
+    options.shm_size = args.shm_size.as_deref().map(|s| flag("shm-size", units::parse_bytes(s))).transpose()?;
+    Ok(())
+}
+
+fn namespace_options(args: NamespaceArgs, options: &mut ContainerOptions) -> Result<()> {
+    let mode = |flag: &str, value: Option<String>, words: &[&str]| {
+        value.filter(|v| !v.is_empty()).map(|v| namespace::mode(flag, &v, words)).transpose()
+    };
+    options.pid = mode("pid", args.pid, &["private", "host"])?;
+    options.ipc = mode("ipc", args.ipc, &["private", "shareable", "none", "host"])?;
+    options.uts = mode("uts", args.uts, &["private", "host"])?;
+    options.cgroupns = mode("cgroupns", args.cgroupns, &["private", "host"])?;
+    options.userns = args.userns.filter(|v| !v.is_empty()).map(|v| namespace::user(&v)).transpose()?;
+    options.uidmap = args.uidmap.iter().map(|m| namespace::id_map("uidmap", m)).collect::<Result<_>>()?;
+    options.gidmap = args.gidmap.iter().map(|m| namespace::id_map("gidmap", m)).collect::<Result<_>>()?;
+    options.sysctls = each("sysctl", &args.sysctl, process::sysctl)?.into_iter().collect();
+    Ok(())
+}
+
+fn network_options(args: NetworkArgs, options: &mut ContainerOptions) -> Result<()> {
+    options.network = args.network.as_deref().map(namespace::network).transpose()?;
+    options.hostname = args.hostname.as_deref().map(|h| flag("hostname", names::host(h))).transpose()?;
+    options.domainname = args.domainname;
+    options.dns = each("dns", &args.dns, host::name_server)?;
+    options.dns_options = args.dns_option;
+    options.dns_search = each("dns-search", &args.dns_search, host::search_domain)?;
+    options.add_hosts = each("add-host", &args.add_host, host::add_host)?.concat();
+    options.no_hosts = args.no_hosts;
+    options.no_hostname = args.no_hostname;
+    if options.no_hosts && !options.add_hosts.is_empty() {
+        return Err(Error::usage("--no-hosts and --add-host cannot be used together"));
+    }
+    Ok(())
+}
+
+fn security_options(args: SecurityArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
+    options.cap_add = each("cap-add", &args.cap_add, security::capability)?;
+    options.cap_drop = each("cap-drop", &args.cap_drop, security::capability)?;
+    options.privileged = args.privileged;
+    options.security = flag("security-opt", security::options(&args.security_opt, &config.working_dir))?;
+    Ok(())
+}
+
+fn lifecycle_options(args: LifecycleArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
+    let path = |p: String| clean(&config.working_dir.join(p));
+    options.name = args.name.as_deref().map(|n| flag("name", names::container(n))).transpose()?;
+    options.remove = args.rm;
+    for file in &args.label_file {
+        let bytes = flag("label-file", fsx::read(&config.working_dir.join(file)))?;
+        options.labels.extend(flag("label-file", env::labels(file, &bytes))?);
+    }
+    options.labels.extend(each("label", &args.label, names::label)?);
+    options.annotations.extend(each("annotation", &args.annotation, key_value)?);
+    options.cidfile = args.cidfile.map(path);
+    options.pidfile = args.pidfile.map(path);
+    options.stop_signal = args.stop_signal.as_deref().map(|s| flag("stop-signal", process::signal(s))).transpose()?;
+    // A negative timeout is docker's word for "wait for ever".
+    options.stop_timeout = args.stop_timeout.map(|s| u32::try_from(s).unwrap_or(u32::MAX));
+    options.timeout = args.timeout.unwrap_or_default();
+    options.log_driver = args.log_driver.as_deref().map(log_driver).transpose()?;
+    options.log_options = each("log-opt", &args.log_opt, key_value)?.into_iter().collect();
+    Ok(())
+}
+
+fn log_driver(name: &str) -> Result<String> {
+    match name {
+        "json-file" | "k8s-file" | "local" | "none" | "passthrough" => Ok(name.to_owned()),
+        other => Err(not_yet(&format!("--log-driver {other}")).hint("use json-file, k8s-file, none or passthrough")),
+    }
+}
+
+/// `--pull`.
+pub(crate) fn pull_policy(text: &str) -> Result<PullPolicy> {
+    match text {
+        "missing" | "ifnotpresent" | "false" => Ok(PullPolicy::Missing),
+        "always" | "true" => Ok(PullPolicy::Always),
+        "newer" => Ok(PullPolicy::Newer),
+        "never" => Ok(PullPolicy::Never),
+        _ => Err(Error::usage(format!("--pull: unknown policy `{text}`: use missing, always, newer or never"))),
+    }
+}
+
+/// `--platform`, or `--os` and `--arch`, which cannot be mixed.
+pub(crate) fn platform(args: &SourceArgs) -> Result<Option<Platform>> {
+    match (&args.platform, &args.os, &args.arch) {
+        (None, None, None) => Ok(None),
+        (Some(text), None, None) => flag("platform", text.parse()).map(Some),
+        (None, os, arch) => {
+            let host = Platform::host();
+            let os = os.as_deref().unwrap_or(&host.os);
+            let arch = arch.as_deref().unwrap_or(&host.architecture);
+            flag("arch", format!("{os}/{arch}").parse()).map(Some)
+        }
+        _ => Err(Error::usage("--platform cannot be used together with --os or --arch")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::args;
+    use super::super::super::args::container::RunArgs;
+    use super::super::super::args::parse::{Parsed, parse};
+    use super::super::super::config::Globals;
+    use super::*;
+
+    fn parsed(line: &str) -> Result<(bool, bool, CreateRequest)> {
+        let words = line.split(' ').map(std::ffi::OsString::from).collect();
+        let Parsed::Matches(matches) = parse(args::find("run").unwrap(), "run", words)? else { panic!("help") };
+        let args: RunArgs = super::super::super::typed(&matches)?;
+        let mut config = Config::load(Globals { root: Some("/r".into()), ..Globals::default() })?;
+        config.env = [("HOME".to_owned(), "/h".to_owned()), ("http_proxy".to_owned(), "p".to_owned())].into();
+        config.working_dir = "/work".into();
+        Ok((args.detach, args.sig_proxy, request(args.create, &config)?))
+    }
+
+    fn options(line: &str) -> ContainerOptions {
+        parsed(line).unwrap().2.options
+    }
+
+    #[test]
+    fn words_behind_the_image_belong_to_the_command() {
+        let request = parsed("--rm -it alpine sh -c -- --rm -x").unwrap().2;
+        assert_eq!(request.origin, Origin::Image("alpine".into()));
+        assert_eq!(request.options.command, ["sh", "-c", "--", "--rm", "-x"]);
+        assert!(request.options.remove && request.options.interactive && request.options.tty);
+        assert_eq!(options("alpine -- ls").command, ["--", "ls"]);
+        assert_eq!(options("-- alpine ls").command, ["ls"]);
+        assert_eq!(options("alpine --help").command, ["--help"]);
+    }
+
+    #[test]
+    fn values_in_all_of_dockers_forms() {
+        let o = options("--http-proxy=false -eA=b -e C=d --env=E=f=g -e HOME -e NOT_SET x");
+        assert_eq!(o.env, ["A=b", "C=d", "E=f=g", "HOME=/h"]);
+        assert_eq!(options("x").env, ["http_proxy=p"]);
+        assert_eq!(options("-e=A=b --http-proxy=0 x").env, ["A=b"]);
+        assert_eq!(options("--workdir /a -w /b x").workdir.as_deref(), Some("/b"));
+        assert_eq!(options("--entrypoint -x x").entrypoint.unwrap(), ["-x"]);
+        assert_eq!(options("--oom-score-adj -5 x").oom_score_adj, Some(-5));
+        assert_eq!(options("--stop-timeout -1 x").stop_timeout, Some(u32::MAX));
+        assert_eq!(options("--cap-add net_admin,sys_time --cap-add=chown x").cap_add.len(), 3);
+        let o = options("--rm=false -i=true -t=0 --read-only=1 x");
+        assert!(!o.remove && o.interactive && !o.tty && o.read_only);
+        let o = options("-ti --rm --rm x");
+        assert!(o.remove && o.interactive && o.tty);
+        assert_eq!(options("-h web -u 1:2 --net none x").hostname.as_deref(), Some("web"));
+        let (detach, proxy, _) = parsed("-d --sig-proxy=false x").unwrap();
+        assert!(detach && !proxy);
+        assert!(parsed("x").unwrap().1);
+    }
+
+    #[test]
+    fn where_the_root_comes_from() {
+        assert_eq!(parsed("--rootfs ./r sh").unwrap().2.origin, Origin::Folder("/work/r".into()));
+        let r = parsed("--pull=always --platform linux/arm/v7 x").unwrap().2;
+        assert_eq!((r.pull, r.platform.unwrap().to_string().as_str()), (PullPolicy::Always, "linux/arm/v7"));
+        assert_eq!(parsed("--arch arm64 x").unwrap().2.platform.unwrap().to_string(), "linux/arm64");
+        assert!(parsed("--arch arm64 --platform linux/amd64 x").is_err());
+        assert_eq!(parsed("--tls-verify=false x").unwrap().2.source.tls_verify, Some(false));
+        assert_eq!(parsed("--tls-verify x").unwrap().2.source.tls_verify, Some(true));
+    }
+
+    #[test]
+    fn mistakes_name_the_flag_and_the_value() {
+        for (line, message) in [
+            (
+                "--name -x x",
+                "--name: invalid container name `-x`: use letters, digits, `_`, `.` and `-`, beginning with a letter or digit",
+            ),
+            ("-w rel x", "--workdir: invalid working directory `rel`: it must be an absolute path"),
+            ("-v data:/x x", "volume `data`: not supported yet"),
+            ("-v /a:/x -v /b:/x/ x", "duplicate mount point: `/x`"),
+            ("--network bridge x", "--network bridge: not supported yet"),
+            ("--cap-add shiny x", "--cap-add: unknown capability `shiny`"),
+            ("--env-file /nonexistent x", "--env-file: read `/nonexistent`: No such file or directory (ENOENT)"),
+            ("--pull sometimes x", "--pull: unknown policy `sometimes`: use missing, always, newer or never"),
+            ("--log-driver journald x", "--log-driver journald: not supported yet"),
+            ("--shm-size big x", "--shm-size: invalid size `big`: use a number with b, k, m or g, such as `64m`"),
+        ] {
+            assert_eq!(parsed(line).unwrap_err().to_string(), message, "{line}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The command line as a whole: exit statuses, refusals, help, and where output goes.
+
+use crate::support::Sandbox;
+
+#[test]
+fn the_version_is_one_line() {
+    let sandbox = Sandbox::new();
+    let line = format!("runr version {}\n", env!("CARGO_PKG_VERSION"));
+    for args in ["--version", "-v"] {
+        assert_eq!(sandbox.line(args).output().ok(), line);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_125_with_a_hint() {
+    let sandbox = Sandbox::new();
+    for (args, text) in [
+        ("shiny", "runr: unknown command `shiny`\nhint: see `runr --help`\n"),
+        ("rnu alpine", "runr: unknown command `rnu`\nhint: did you mean `runr run`?\n"),
+        (
+            "--shiny",
+            "runr: unknown flag `--shiny`\nhint: flags of a command stand behind the command; see `runr --help` for those before it\n",
+        ),
+        ("run --shiny alpine", "runr: run: unknown flag `--shiny`\nhint: see `runr run --help`\n"),
+        ("run --memory 5m alpine", "runr: run --memory: not supported yet\n"),
+        ("volume ls", "runr: volume ls: not supported yet\n"),
+        ("container run --cap-add shiny alpine", "runr: --cap-add: unknown capability `shiny`\n"),
+    ] {
+        let output = sandbox.line(args).output();
+        assert_eq!(output.stdout, "", "{args}");
+        assert_eq!(output.fails(125), text, "{args}");
+    }
+}
+
+#[test]
+fn help_goes_to_stdout_and_succeeds() {
+    let sandbox = Sandbox::new();
+    for (args, part) in [
+        ("--help", "Commands:\n"),
+        ("", "Commands:\n"),
+        ("help run", "runr run --rm -it alpine sh"),
+        ("run --help", "runr run --rm -it alpine sh"),
+        ("container run --help", "--entrypoint <COMMAND>"),
+        ("container", "Manage containers"),
+    ] {
+        let output = sandbox.line(args).output();
+        assert_eq!(output.stderr, "", "{args}");
+        assert!(output.ok().contains(part), "{args}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let sandbox = Sandbox::new();
+    let script = "runr --help | true; sleep 0.2; (trap '' PIPE; runr run --help; echo status $? >&2) | true";
+    let output = sandbox.sh(script).output();
+    assert_eq!(output.stderr, "status 0\n");
+}
