@@ -11,6 +11,7 @@
 //! ```
 //! See `docs/architecture.md` for the processes and for every decision with the test that keeps it.
 
+pub mod archive;
 pub mod base;
 pub mod cli;
 pub mod image;
