@@ -7,10 +7,10 @@ use crate::base::{Doing, Error, Result};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How deep directories are entered before they are brought up.
 const MAX_OPEN: usize = 32;
@@ -21,71 +21,74 @@ const MAX_OPEN: usize = 32;
 /// `ENOENT` if it does not exist; whatever the file system refuses.
 pub fn remove(parent: impl AsFd, name: &[u8]) -> Result<()> {
     let parent = parent.as_fd();
-    match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
+    let doing = || format!("remove `{}`", String::from_utf8_lossy(name));
+    let name = CString::new(name).map_err(|_| Error::from(Errno::EINVAL)).doing(doing)?;
+    match unlinkat(parent, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
         Ok(()) => return Ok(()),
         Err(Errno::EISDIR | Errno::EPERM) => {}
-        Err(e) => return Err(e).doing(|| format!("remove `{}`", String::from_utf8_lossy(name))),
+        Err(e) => return Err(e).doing(doing),
     }
-    let mut removal = Removal { top: parent, brought_up: Vec::new(), counter: 0 };
-    let name = CString::new(name).map_err(|_| Error::from(Errno::EINVAL))?;
-    removal.directory(parent, &name, 0)?;
-    while let Some(name) = removal.brought_up.pop() {
-        removal.directory(parent, &name, 0)?;
+    let top = open_directory(parent, &name).doing(doing)?;
+    let removal = Removal { top: top.as_fd() };
+    // What was brought up while a round went on is removed in the next one.
+    while removal.contents(&top, 0)? > 0 {}
+    unlinkat(parent, name.as_c_str(), UnlinkatFlags::RemoveDir).doing(doing)
+}
+
+fn open_directory(parent: BorrowedFd<'_>, name: &CString) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let open = || openat(parent, name.as_c_str(), flags, Mode::empty());
+    match open() {
+        Err(Errno::EACCES) => {
+            // Mode 0 stops its owner, unless the owner has CAP_DAC_OVERRIDE.
+            fchmodat(parent, name.as_c_str(), Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?;
+            open()
+        }
+        other => other,
     }
-    Ok(())
 }
 
 struct Removal<'a> {
+    /// The tree's own root: if the removal is killed, what was brought up is still inside.
     top: BorrowedFd<'a>,
-    /// Directories renamed into `top`.
-    brought_up: Vec<CString>,
-    counter: u64,
 }
 
 impl Removal<'_> {
-    fn directory(&mut self, parent: BorrowedFd<'_>, name: &CString, depth: usize) -> Result<()> {
-        let doing = || format!("remove directory `{}`", name.to_string_lossy());
-        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let fd = match openat(parent, name.as_c_str(), flags, Mode::empty()) {
-            Err(Errno::EACCES) => {
-                // Mode 0 stops its owner, unless the owner has CAP_DAC_OVERRIDE.
-                let mode = Mode::S_IRWXU;
-                nix::sys::stat::fchmodat(parent, name.as_c_str(), mode, nix::sys::stat::FchmodatFlags::NoFollowSymlink)
-                    .doing(doing)?;
-                openat(parent, name.as_c_str(), flags, Mode::empty())
-            }
-            other => other,
-        };
-        let mut dir = Dir::from_fd(fd.doing(doing)?).doing(doing)?;
+    /// Removes what was in a directory; how many entries that were.
+    fn contents(&self, dir: &OwnedFd, depth: usize) -> Result<usize> {
         // A snapshot: entries must not be removed under a running readdir of some file systems.
-        let names: Vec<CString> =
-            dir.iter().map(|entry| entry.map(|e| e.file_name().to_owned())).collect::<Result<_, _>>().doing(doing)?;
-        for child in names.iter().filter(|n| !matches!(n.to_bytes(), b"." | b"..")) {
-            match unlinkat(&dir, child.as_c_str(), UnlinkatFlags::NoRemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(Errno::EISDIR | Errno::EPERM) if depth < MAX_OPEN => {
-                    self.directory(dir.as_fd(), child, depth + 1)?
-                }
-                Err(Errno::EISDIR | Errno::EPERM) => self.bring_up(dir.as_fd(), child).doing(doing)?,
-                Err(Errno::EACCES) => {
-                    nix::sys::stat::fchmod(&dir, Mode::S_IRWXU).doing(doing)?;
-                    remove(&dir, child.to_bytes())?;
-                }
-                Err(e) => return Err(e).doing(|| format!("remove `{}`", child.to_string_lossy())),
-            }
+        let names: Vec<CString> = {
+            let copy = dir.try_clone()?;
+            let mut stream = Dir::from_fd(copy)?;
+            stream.iter().map(|entry| entry.map(|e| e.file_name().to_owned())).collect::<Result<_, _>>()?
+        };
+        let mut count = 0;
+        for name in names.iter().filter(|n| !matches!(n.to_bytes(), b"." | b"..")) {
+            count += 1;
+            self.child(dir, name, depth).doing(|| format!("remove `{}`", name.to_string_lossy()))?;
         }
-        drop(dir);
-        unlinkat(parent, name.as_c_str(), UnlinkatFlags::RemoveDir).doing(doing)
+        Ok(count)
     }
 
-    fn bring_up(&mut self, parent: BorrowedFd<'_>, name: &CString) -> Result<()> {
-        // EPERM of unlinkat may also mean an immutable file, which is not renamed but reported by what follows.
-        self.counter += 1;
-        let unique = crate::base::fsx::unique_name(&format!(".removed-{}", self.counter));
-        let unique = CString::new(unique).map_err(|_| Error::from(Errno::EINVAL))?;
-        renameat(parent, name.as_c_str(), self.top, unique.as_c_str())?;
-        self.brought_up.push(unique);
-        Ok(())
+    fn child(&self, dir: &OwnedFd, name: &CString, depth: usize) -> Result<()> {
+        let mut unlinked = unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+        if unlinked == Err(Errno::EACCES) {
+            // As in `open_directory`, for its entries.
+            fchmod(dir, Mode::S_IRWXU)?;
+            unlinked = unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        match unlinked {
+            // POSIX has EPERM for directories, Linux EISDIR; an immutable file is reported by what follows.
+            Err(Errno::EISDIR | Errno::EPERM) => {}
+            Err(Errno::ENOENT) => return Ok(()),
+            other => return Ok(other?),
+        }
+        if depth < MAX_OPEN {
+            self.contents(&open_directory(dir.as_fd(), name)?, depth + 1)?;
+            return Ok(unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir)?);
+        }
+        let unique = CString::new(crate::base::fsx::unique_name(".removed")).map_err(|_| Error::from(Errno::EINVAL))?;
+        Ok(renameat(dir, name.as_c_str(), self.top, unique.as_c_str())?)
     }
 }
 

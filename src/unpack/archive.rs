@@ -308,3 +308,132 @@ fn checksum_fits(block: &[u8; BLOCK]) -> bool {
     }
     stored == unsigned || stored == signed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Reads a whole archive: names and sizes, or the first error.
+    fn read(bytes: &[u8]) -> Result<Vec<(Vec<u8>, u64)>> {
+        let limits = Limits::default();
+        let mut archive = Archive::new(Stream::new(bytes, &limits)?, &limits);
+        let mut seen = Vec::new();
+        while let Some(entry) = archive.next()? {
+            let mut stored = 0;
+            archive.data(|piece| {
+                stored += piece.len() as u64;
+                Ok(())
+            })?;
+            if let Some(map) = &entry.sparse {
+                assert_eq!(map.segments.iter().map(|s| s.length).sum::<u64>(), stored);
+            }
+            seen.push((entry.name, entry.size));
+        }
+        archive.finish()?;
+        Ok(seen)
+    }
+
+    fn sample() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_mode(0o644);
+        let long = format!("{}/{}", "d".repeat(90), "f".repeat(90));
+        for (name, size) in [("a", 3usize), (&long[..], 1000), ("b/c", 512), ("e", 0)] {
+            header.set_size(size as u64);
+            builder.append_data(&mut header, name, &vec![7; size][..]).unwrap();
+        }
+        let pax = [("path", &b"named by pax"[..]), ("SCHILY.xattr.user.x", b"1"), ("mtime", b"1.5")];
+        builder.append_pax_extensions(pax).unwrap();
+        header.set_size(5);
+        builder.append_data(&mut header, "short", &b"hello"[..]).unwrap();
+        header.set_entry_type(tar::EntryType::Symlink);
+        builder.append_link(&mut header, "link", "t".repeat(150)).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn long_names_and_extended_headers_apply_to_the_next_entry() {
+        let names: Vec<(String, u64)> =
+            read(&sample()).unwrap().into_iter().map(|(n, s)| (String::from_utf8(n).unwrap(), s)).collect();
+        assert_eq!(names.len(), 6);
+        assert_eq!(names[1].0.len(), 181);
+        assert_eq!(names[4], ("named by pax".to_owned(), 5));
+        assert_eq!(names[5], ("link".to_owned(), 0));
+    }
+
+    #[test]
+    fn ends_and_damage() {
+        let whole = sample();
+        let end = whole.len() - 1024;
+        let mut lone = whole[..end].to_vec();
+        lone.extend([0; 512]);
+        lone.extend(&whole[..512]);
+        assert_eq!(read(&whole[..end]).unwrap().len(), 6, "no blocks of zeros at the end");
+        assert_eq!(read(&whole[..end + 512]).unwrap().len(), 6, "one block of zeros at the end");
+        assert_eq!(read(b"").unwrap(), []);
+        let mut flipped = whole.clone();
+        flipped[1024] ^= 1;
+        for (what, bytes, text) in [
+            ("lone zeros", &lone[..], "archive has a lone block of zeros"),
+            ("middle of a header", &whole[..700], "archive is truncated"),
+            ("middle of data", &whole[..1600], "archive is truncated"),
+            ("no tar", &[b'x'; 600], "layer is not a tar archive"),
+            ("bit flip", &flipped, "entry header is damaged"),
+        ] {
+            assert_eq!(read(bytes).unwrap_err().to_string(), text, "{what}");
+        }
+    }
+
+    #[test]
+    fn hostile_headers() {
+        let change = |at: usize, bytes: &[u8]| {
+            let mut tar = sample();
+            tar[at..at + bytes.len()].copy_from_slice(bytes);
+            let mut header = Header::new_old();
+            header.as_mut_bytes().copy_from_slice(&tar[..512]);
+            header.set_cksum();
+            tar[..512].copy_from_slice(header.as_bytes());
+            read(&tar).unwrap_err().to_string()
+        };
+        assert_eq!(change(124, b"-0000000001\0"), "entry `a` has a bad size");
+        assert_eq!(change(124, &[0xff; 12]), "entry `a` has a bad size");
+        assert_eq!(
+            change(124, b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff"),
+            format!("entry of {} bytes; at most {} are allowed", i64::MAX, Limits::default().max_bytes)
+        );
+        assert_eq!(change(108, b"\x80\0\0\0\xff\xff\xff\xff"), "entry `a` has a bad uid");
+        assert_eq!(change(116, b"\x80\0\0\x01\0\0\0\0"), "entry `a` has a bad gid");
+        assert_eq!(change(100, b"zzzzzzz\0"), "entry `a` has a bad mode");
+        assert_eq!(change(156, b"?"), "entry `a` has the unknown type `?`");
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn mutated_archives_never_panic(
+            changes in proptest::collection::vec((0usize..9000, any::<u8>()), 1..8),
+            fix in any::<bool>(),
+        ) {
+            let mut tar = sample();
+            let length = tar.len();
+            for (at, byte) in changes {
+                let at = at % length;
+                tar[at] = byte;
+                if fix {
+                    // Past the checksum, to what lies behind it.
+                    let start = at / 512 * 512;
+                    let mut header = Header::new_old();
+                    header.as_mut_bytes().copy_from_slice(&tar[start..start + 512]);
+                    header.set_cksum();
+                    tar[start + 148..start + 156].copy_from_slice(&header.as_bytes()[148..156]);
+                }
+            }
+            let _ = read(&tar);
+        }
+    }
+}

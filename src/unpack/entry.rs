@@ -13,17 +13,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fchmod, futimens, mkdirat, mknodat, utimensat};
 use nix::unistd::{fchown, fchownat, linkat, symlinkat};
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-
-/// A name as the standard library takes it.
-pub(super) fn os(name: &[u8]) -> &OsStr {
-    OsStr::from_bytes(name)
-}
 
 /// Writes `entry`, whose data is next in `archive`.
 pub(super) fn write(layer: &mut Layer, entry: &Entry, archive: &mut Archive) -> Result<()> {

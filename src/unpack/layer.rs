@@ -18,7 +18,7 @@ use crate::userns::IdMap;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstatat, mkdirat, utimensat};
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, chdir, getcwd, linkat, unlinkat};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The mode of directories that the archive does not name.
@@ -50,7 +50,7 @@ pub(super) struct Layer<'a> {
     true_stats: BTreeMap<Vec<u8>, TrueStat>,
     /// Bytes of all names above.
     remembered: usize,
-    /// Bytes of all files, each inode once.
+    /// Bytes of all files, each inode once; those in a directory that a later entry replaced are still among them.
     size: u64,
 }
 
@@ -117,7 +117,10 @@ impl<'a> Layer<'a> {
         loop {
             tries += 1;
             match create() {
-                Ok(made) => return Ok(made),
+                Ok(made) => {
+                    self.pending.remove(name);
+                    return Ok(made);
+                }
                 Err(Errno::EEXIST) if tries < 4 => self.clear(name)?,
                 Err(Errno::ENOENT) if tries < 4 => self.make_parents(name)?,
                 Err(Errno::ENOTDIR) => return Err(Error::corrupt("a parent of it is not a directory")),
@@ -200,9 +203,8 @@ impl<'a> Layer<'a> {
 
     /// Remembers a directory just made that the archive has not named.
     fn imply(&mut self, part: &[u8]) -> Result<()> {
-        // A symlink may lie on the way: the record names the directory itself.
-        let real = std::fs::canonicalize(super::entry::os(part));
-        let real = real.map_or_else(|_| part.to_vec(), |p| p.as_os_str().as_encoded_bytes()[1..].to_vec());
+        // A symlink may lie on the way: the record names the directory itself, as the kernel sees it from here.
+        let real = real_name(part).doing(|| format!("look up `{}`", name::show(part)))?;
         self.pending.remove(&real);
         self.remember(&real)?;
         self.implied.insert(real);
@@ -228,6 +230,7 @@ impl<'a> Layer<'a> {
 
     /// A hard link has been made: it is the same file, so the same was not applied to it.
     pub(super) fn share_true_stat(&mut self, target: &[u8], link: &[u8]) -> Result<()> {
+        self.pending.remove(link);
         let path = escape(link);
         let shared = self.true_stats.get(target).map(|stat| TrueStat { path, ..stat.clone() });
         self.remember_true_stat(link, shared)
@@ -293,6 +296,14 @@ impl<'a> Layer<'a> {
         }
         Ok(())
     }
+}
+
+/// A directory's name without symlinks: realpath(3) would cost a system call for each component.
+fn real_name(dir: &[u8]) -> nix::Result<Vec<u8>> {
+    chdir(dir)?;
+    let name = getcwd();
+    chdir("/")?;
+    Ok(name?.as_os_str().as_encoded_bytes().strip_prefix(b"/").unwrap_or_default().to_vec())
 }
 
 fn finish_dir(name: &[u8], finish: &DirFinish) -> nix::Result<()> {

@@ -203,10 +203,13 @@ pub fn remove_tree(map: &IdMap, path: &Path) -> Result<()> {
     run(map, || remove_tree_here(path))
 }
 
-/// Removes a tree with this process's own rights, making unreadable directories of it accessible first (a directory of mode
-/// 0 stops even its owner, unless the owner has CAP_DAC_OVERRIDE).
+/// Removes a tree with this process's own rights, however deep it is, making unreadable directories of it accessible first (a
+/// directory of mode 0 stops even its owner, unless the owner has CAP_DAC_OVERRIDE). A missing path is not an error.
 pub fn remove_tree_here(path: &Path) -> Result<()> {
-    crate::base::fsx::remove_dir_all(path)
+    match crate::sys::tree::remove(nix::fcntl::AT_FDCWD, path.as_os_str().as_encoded_bytes()) {
+        Err(e) if e.is_missing() && !path.exists() => Ok(()),
+        other => other,
+    }
 }
 
 /// Keeps a user namespace alive and enterable: `/proc/<pid>/ns/user`.

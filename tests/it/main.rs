@@ -14,6 +14,8 @@
 mod support;
 
 mod cli;
+mod hostile;
 mod nss;
 mod rules;
 mod sandboxes;
+mod unpack;
