@@ -7,6 +7,7 @@
 
 pub mod caps;
 pub mod channel;
+pub mod fdpass;
 pub mod fs;
 pub mod keyring;
 pub mod lock;
@@ -20,4 +21,5 @@ pub mod reflink;
 pub mod seccomp;
 pub mod signal;
 pub mod term;
+pub mod tree;
 pub mod xattr;
