@@ -4,18 +4,10 @@ use crate::base::{Doing, Result};
 use libc::{sock_filter, sock_fprog};
 use nix::errno::Errno;
 
-/// Leaves the mitigation of speculative store bypass as it is: before Linux 5.16 a filter turned it on, which costs much.
-pub const DEFAULT_FLAGS: u32 = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32;
-
-/// Installs `program` for the calling thread and everything it executes, for good, with [`DEFAULT_FLAGS`].
+/// Installs `program` for the calling thread and everything it executes, for good. `flags` are `SECCOMP_FILTER_FLAG_*`.
 ///
 /// Needs CAP_SYS_ADMIN in this thread's user namespace or no_new_privs. Allocates nothing unless it fails.
-pub fn install(program: &[sock_filter]) -> Result<()> {
-    install_with(program, DEFAULT_FLAGS)
-}
-
-/// As [`install`], with `SECCOMP_FILTER_FLAG_*`.
-pub fn install_with(program: &[sock_filter], flags: u32) -> Result<()> {
+pub fn install(program: &[sock_filter], flags: u32) -> Result<()> {
     let result = match set(program, flags) {
         // The flags only tune logging and mitigations; a kernel that does not know one (LOG: 4.14, SPEC_ALLOW: 4.17) still
         // takes the filter.

@@ -31,9 +31,33 @@ use crate::spec::seccomp::{Facts, default_profile};
 use crate::sys;
 use libc::sock_filter;
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag};
+use std::fmt;
 
 /// The kernel takes no longer program (BPF_MAXINSNS).
 const MAX_INSTRUCTIONS: usize = 4096;
+
+/// A compiled filter, ready for the kernel.
+#[derive(Clone)]
+pub struct Program {
+    /// For `struct sock_fprog`.
+    instructions: Vec<sock_filter>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    flags: u32,
+}
+
+impl Program {
+    /// Installs it for the calling thread and what it executes, for good. Needs CAP_SYS_ADMIN in the user namespace or
+    /// no_new_privs. Allocates nothing unless it fails.
+    pub fn install(&self) -> Result<()> {
+        sys::seccomp::install(&self.instructions, self.flags)
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Program({} instructions, flags {:#x})", self.instructions.len(), self.flags)
+    }
+}
 
 /// Compiles a profile. Names that an architecture does not have are passed over, as every runtime does: profiles list
 /// calls of all architectures. A profile that lets everything pass makes a program too; no profile is the caller's case.
@@ -41,11 +65,13 @@ const MAX_INSTRUCTIONS: usize = 4096;
 /// # Errors
 /// `Usage` for what no filter can express (an argument index beyond 5, an errno beyond 4095), `Unsupported` for user
 /// notification and for programs longer than the kernel takes.
-pub fn compile(profile: &LinuxSeccomp) -> Result<Vec<sock_filter>> {
-    match ready_made(profile) {
-        Some(program) => Ok(program),
-        None => compile_anew(profile),
-    }
+pub fn compile(profile: &LinuxSeccomp) -> Result<Program> {
+    let flags = flags(profile)?;
+    let instructions = match ready_made(profile) {
+        Some(instructions) => instructions,
+        None => compile_anew(profile)?,
+    };
+    Ok(Program { instructions, flags })
 }
 
 /// The default policy with the default capabilities is what nearly every container has. Its program is kept in
@@ -83,13 +109,10 @@ fn compile_anew(profile: &LinuxSeccomp) -> Result<Vec<sock_filter>> {
     Ok(program)
 }
 
-/// The profile's flags, `SECCOMP_FILTER_FLAG_*`; without any, the one that runc sets: leave speculative store bypass alone, whose mitigation costs
+/// The profile's flags; without any, the one that runc sets: leave speculative store bypass alone, whose mitigation costs
 /// much and which kernels since 5.16 no longer tie to seccomp. `TSYNC` is meaningless for a single-threaded process.
-///
-/// # Errors
-/// `Unsupported` for the flag of user notification.
-pub fn flags(profile: &LinuxSeccomp) -> Result<u32> {
-    let Some(flags) = profile.flags() else { return Ok(sys::seccomp::DEFAULT_FLAGS) };
+fn flags(profile: &LinuxSeccomp) -> Result<u32> {
+    let Some(flags) = profile.flags() else { return Ok(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32) };
     flags.iter().try_fold(0, |bits, flag| {
         Ok(bits
             | match flag {

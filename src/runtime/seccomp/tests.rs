@@ -1,9 +1,9 @@
 //! The program agrees with its profile: an interpreter of classic BPF on one side, a plain reading of the rules on the
 //! other, for every call number of every architecture.
 
+use super::compile_anew;
 use super::rules::{BAD_ARCH, errno};
 use super::table::{self, Abi};
-use super::{compile, compile_anew};
 use crate::spec::caps::CapSet;
 use crate::spec::seccomp::{Facts, default_profile, load};
 use libc::sock_filter;
@@ -177,9 +177,9 @@ fn default_program_agrees_with_its_table() {
 #[test]
 fn default_policy_in_words() {
     let facts = Facts { caps: CapSet::DEFAULT, kernel: (6, 1) };
-    let plain = compile(&default_profile(&facts)).unwrap();
+    let plain = compile_anew(&default_profile(&facts)).unwrap();
     let admin = CapSet::from_bits(CapSet::DEFAULT.bits() | 1 << 21);
-    let admin = compile(&default_profile(&Facts { caps: admin, ..facts })).unwrap();
+    let admin = compile_anew(&default_profile(&Facts { caps: admin, ..facts })).unwrap();
     let of = |program: &[sock_filter], name: &str, arg: u64| {
         let number = table::find(name).and_then(|r| r.number(Abi::NATIVE)).unwrap();
         run(program, &Data { number, audit: Abi::NATIVE.audit(), args: [arg, 0, 0, 0, 0, 0] })
@@ -211,7 +211,7 @@ fn default_policy_in_words() {
 #[test]
 fn an_architecture_that_is_not_named_kills() {
     let profile = load(r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#, &Facts { caps: CapSet::EMPTY, kernel: (6, 1) });
-    let program = compile(&profile.unwrap()).unwrap();
+    let program = compile_anew(&profile.unwrap()).unwrap();
     for abi in [Abi::X86_64, Abi::X32, Abi::I386, Abi::Aarch64, Abi::Arm] {
         let number = table::find("read").and_then(|r| r.number(abi)).unwrap();
         let got = run(&program, &Data { number, audit: abi.audit(), args: [0; 6] });
@@ -224,7 +224,7 @@ fn an_architecture_that_is_not_named_kills() {
 fn old_style_calls_of_i386_are_seen_through() {
     let json = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"],
         "syscalls": [{"names": ["socket", "shmget"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]}"#;
-    let program = compile(&load(json, &Facts { caps: CapSet::EMPTY, kernel: (6, 1) }).unwrap()).unwrap();
+    let program = compile_anew(&load(json, &Facts { caps: CapSet::EMPTY, kernel: (6, 1) }).unwrap()).unwrap();
     let call = |number, arg| run(&program, &Data { number, audit: Abi::I386.audit(), args: [arg, 0, 0, 0, 0, 0] });
     assert_eq!([call(102, 1), call(102, 2), call(359, 0)], [errno(13), ALLOW, errno(13)]);
     assert_eq!([call(117, 23), call(117, 0x1_0017), call(117, 22)], [errno(13), errno(13), ALLOW]);
@@ -235,7 +235,7 @@ fn what_cannot_be_expressed_is_refused() {
     let facts = Facts { caps: CapSet::EMPTY, kernel: (6, 1) };
     let error = |rule: &str| {
         let json = format!(r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{{"names": ["read"], {rule}}}]}}"#);
-        compile(&load(&json, &facts).unwrap()).map(drop).unwrap_err().to_string()
+        compile_anew(&load(&json, &facts).unwrap()).map(drop).unwrap_err().to_string()
     };
     assert!(error(r#""action": "SCMP_ACT_NOTIFY""#).contains("not supported yet"));
     assert!(error(r#""action": "SCMP_ACT_ERRNO", "errnoRet": 4096"#).contains("too large"));
@@ -305,7 +305,7 @@ proptest! {
         values in prop::collection::vec(prop_oneof![0u64..6, (1u64 << 32)..(1 << 32) + 4, any::<u64>()], 6)
     ) {
         // Programs beyond the kernel's limit are refused, which is an answer too.
-        if let Ok(program) = compile(&profile) {
+        if let Ok(program) = compile_anew(&profile) {
             verify(&program);
             let mut all = abis(&profile);
             all.retain(|abi| *abi != Abi::X32 || all_has_x86_64(&profile));
@@ -364,7 +364,7 @@ fn speed() {
         let start = std::time::Instant::now();
         let profile = default_profile(&Facts { caps: CapSet::DEFAULT, kernel: (6, 1) });
         let made = start.elapsed();
-        let program = compile(&profile).unwrap();
+        let program = super::compile(&profile).unwrap().instructions;
         println!("{round}: profile {made:?}, program {:?}, {} instructions", start.elapsed() - made, program.len());
     }
 }
