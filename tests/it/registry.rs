@@ -320,8 +320,11 @@ fn the_helper_of_the_config_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let helper = |name: &str, script: &str| {
         let path = dir.path().join(format!("docker-credential-{name}"));
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        // Written by another process: a fork of another test could hold this one's descriptor open, and then the file
+        // cannot be executed (ETXTBSY).
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+        let made = std::process::Command::new("sh").args(["-c", write, "sh", script]).arg(&path).status();
+        assert!(made.unwrap().success());
     };
     let (registry, image, name) = token_registry(TokenServer { user: Some(("ana", "pw")), ..TokenServer::default() });
     // It answers only if it is asked the right thing in the right way.

@@ -97,7 +97,7 @@ pub struct Registry {
 struct State {
     options: Options,
     /// By `repository` and `tag or digest`.
-    manifests: Mutex<HashMap<(String, String), (String, Arc<Vec<u8>>)>>,
+    manifests: Mutex<HashMap<(String, String), Stored>>,
     blobs: Mutex<HashMap<String, Arc<Vec<u8>>>>,
     faults: Mutex<Vec<Planned>>,
     requests: Mutex<Vec<Request>>,
@@ -107,6 +107,9 @@ struct State {
     storage_url: Mutex<String>,
     overrides: Mutex<HashMap<String, Answer>>,
 }
+
+/// A manifest's media type and bytes.
+type Stored = (String, Arc<Vec<u8>>);
 
 struct Planned {
     what: String,
