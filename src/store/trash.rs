@@ -15,11 +15,22 @@ impl Store {
     /// Moves a folder of the user's own (its content may belong to other ids of `map`) out of sight; its space is freed by
     /// the next [`Store::empty_trash`]. A missing folder is not an error.
     pub fn discard(&self, path: &Path, map: &IdMap) -> Result<()> {
+        match self.move_to_trash(path, map) {
+            // A full disk has no place for the trash's own folder.
+            Err(_) => delete_tree(path, map),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn move_to_trash(&self, path: &Path, map: &IdMap) -> Result<()> {
         let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
         fsx::create_dir(&trash, 0o700)?;
-        write_map(&trash, map)?;
-        match fsx::rename(path, &trash.join(CONTENT)) {
-            Err(e) if e.is_missing() => fsx::remove_dir_all(&trash),
+        let moved = write_map(&trash, map).and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
+        if moved.is_err() {
+            fsx::remove_dir_all(&trash)?;
+        }
+        match moved {
+            Err(e) if e.is_missing() => Ok(()),
             other => other,
         }
     }
@@ -67,11 +78,15 @@ pub(super) fn remove_map(folder: &Path) -> Result<()> {
 
 fn delete(trash: &Path) -> Result<()> {
     let content = trash.join(CONTENT);
-    // Most often everything is the user's own and no namespace is needed.
+    // Most often everything is the user's own and neither the map nor a namespace is needed.
     if fsx::remove_dir_all(&content).is_err() {
         userns::remove_tree(&read_map(trash)?, &content)?;
     }
     fsx::remove_dir_all(trash)
+}
+
+fn delete_tree(path: &Path, map: &IdMap) -> Result<()> {
+    fsx::remove_dir_all(path).or_else(|_| userns::remove_tree(map, path))
 }
 
 #[cfg(test)]

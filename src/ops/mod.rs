@@ -1,0 +1,6 @@
+//! The use cases: each is one function that the command line and the API call, with values in and values out.
+
+pub mod image_list;
+pub mod images;
+pub mod layers;
+pub mod pull;
