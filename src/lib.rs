@@ -18,6 +18,7 @@ pub mod resolver;
 pub mod rootfs;
 pub mod runtime;
 pub mod spec;
+pub mod state;
 pub mod stage;
 pub mod store;
 pub mod sys;

@@ -97,7 +97,7 @@ fn become_root(plan: &Plan) -> Result<()> {
     if plan.has(libc::CLONE_NEWUSER) {
         // Refused in a namespace whose map was written without privilege: then there are no groups to drop either that
         // the user did not have anyway.
-        drop(setgroups(&[]));
+        let _ = setgroups(&[]);
         setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0)).doing(|| "become root of the user namespace")?;
         setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).doing(|| "become root of the user namespace")?;
     }

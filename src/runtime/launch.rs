@@ -61,7 +61,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
         Err(e) => {
             // Its end of the channel closes with ours, which ends the child; it is reaped so that no zombie stays.
             drop(ours);
-            drop(nix::sys::wait::waitpid(child.pid, None));
+            let _ = nix::sys::wait::waitpid(child.pid, None);
             return Err(e);
         }
     };
@@ -75,7 +75,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
             channel: ours,
         }),
         Some((Said::Failed(e), _)) => {
-            drop(nix::sys::wait::waitpid(child.pid, None));
+            let _ = nix::sys::wait::waitpid(child.pid, None);
             Err(e)
         }
         None => {

@@ -39,7 +39,8 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     }
     // As root, so that a folder that only root may create is created; docker does the same.
     enter_workdir(&process.cwd)?;
-    caps::limit_bounding(process.capabilities.bounding)?;
+    let capabilities = if user.uid == 0 { &process.capabilities } else { &process.user_capabilities };
+    caps::limit_bounding(capabilities.bounding)?;
     if !process.no_new_privileges {
         // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it is installed before that is given up.
         install_filter(plan)?;
@@ -47,7 +48,7 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     change_user(plan, &user)?;
     // A folder that root cannot enter (a user's own on NFS, a bind of mode 0700) may be open to the user.
     nix::unistd::chdir(process.cwd.as_str()).map_err(|e| explain_workdir(e, &process.cwd))?;
-    caps::apply(&process.capabilities)?;
+    caps::apply(capabilities)?;
     // The last change of credentials is done: earlier, it would have been cleared.
     sysproc::set_parent_death_signal(Signal::SIGKILL)?;
     if process.no_new_privileges {
@@ -65,7 +66,7 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
 }
 
 fn install_filter(plan: &Plan) -> Result<()> {
-    if plan.seccomp.is_empty() { Ok(()) } else { crate::sys::seccomp::install(&plan.seccomp) }
+    plan.seccomp.as_ref().map_or(Ok(()), super::seccomp::Program::install)
 }
 
 /// The pipes of the standard streams belong to the container's user, so that it can open /dev/stdout by name. They are the
