@@ -11,9 +11,11 @@
 //! ```
 //! See `docs/architecture.md` for the processes and for every decision with the test that keeps it.
 
+pub mod archive;
 pub mod base;
 pub mod cli;
 pub mod image;
+pub mod registry;
 pub mod resolver;
 pub mod rootfs;
 pub mod runtime;
@@ -22,4 +24,5 @@ pub mod state;
 pub mod stage;
 pub mod store;
 pub mod sys;
+pub mod unpack;
 pub mod userns;

@@ -7,6 +7,7 @@
 
 pub mod caps;
 pub mod channel;
+pub mod fdpass;
 pub mod fs;
 pub mod keyring;
 pub mod lock;
@@ -19,4 +20,5 @@ pub mod random;
 pub mod reflink;
 pub mod signal;
 pub mod term;
+pub mod tree;
 pub mod xattr;
