@@ -51,8 +51,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
     let Some(child) = cloned else {
         drop(ours);
         // A panic in the child must end the child, not run the parent's code a second time.
-        let status =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| super::init::run(plan, streams, theirs)));
+        let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| super::init::run(plan, streams, theirs)));
         exit_now(status.unwrap_or(125));
     };
     drop((theirs, streams));

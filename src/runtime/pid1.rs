@@ -28,6 +28,8 @@ pub(super) fn fork_command(terminal: bool) -> Result<()> {
         Fork::Parent(command) => {
             // The streams and the channel to the monitor belong to the command.
             crate::sys::process::close_from(0);
+            crate::sys::process::clear_command_line();
+            let _ = nix::sys::prctl::set_name(c"init");
             exit_now(serve(command))
         }
     }

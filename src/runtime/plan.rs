@@ -190,7 +190,8 @@ fn mount_step(mount: &oci_spec::runtime::Mount) -> Result<MountStep> {
     let options = mount_options::parse(&words).map_err(|e| e.step(format!("mount at `{target}`")))?;
     let kind = mount.typ().as_deref().unwrap_or("bind");
     let source = if options.bind || kind == "bind" {
-        let source = mount.source().clone().ok_or_else(|| Error::usage(format!("mount at `{target}` has no source")))?;
+        let source =
+            mount.source().clone().ok_or_else(|| Error::usage(format!("mount at `{target}` has no source")))?;
         MountSource::Bind(source)
     } else {
         let kinds = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup2", "cgroup"];

@@ -27,7 +27,8 @@ pub(super) struct Command {
 /// Sets everything on this process. The container's root is `/` already.
 pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     let process = &plan.process;
-    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
+    let root =
+        nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
     let user = users::resolve(root.as_fd(), &process.user, &process.groups)?;
     let mut env = process.env.clone();
     if !env.iter().any(|e| e.starts_with("HOME=")) {
@@ -56,7 +57,8 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
         install_filter(plan)?;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(process.umask));
-    let search_path = env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
+    let search_path =
+        env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
     Ok(Command {
         program: process.args[0].clone(),
         args: c_strings(&process.args, "argument")?,
@@ -74,13 +76,15 @@ fn install_filter(plan: &Plan) -> Result<()> {
 fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
     if process.terminal {
         let group = None;
-        nix::unistd::fchown(std::io::stdin(), Some(Uid::from_raw(uid)), group).doing(|| "give the terminal to the user")?;
+        nix::unistd::fchown(std::io::stdin(), Some(Uid::from_raw(uid)), group)
+            .doing(|| "give the terminal to the user")?;
         return Ok(());
     }
     for stream in [std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
         let stat = fstat(stream).doing(|| "look at the standard streams")?;
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() {
-            nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None).doing(|| "give the standard streams to the user")?;
+            nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None)
+                .doing(|| "give the standard streams to the user")?;
         }
     }
     Ok(())
@@ -144,7 +148,8 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
 }
 
 fn c_strings(texts: &[String], what: &str) -> Result<Vec<CString>> {
-    let convert = |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
+    let convert =
+        |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
     texts.iter().map(convert).collect()
 }
 

@@ -7,8 +7,8 @@ use super::validate;
 use crate::base::{Error, Result};
 use crate::image::config::Execution;
 use oci_spec::runtime::{
-    LinuxBuilder, LinuxCapabilities, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, MountBuilder, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxBuilder, LinuxCapabilities, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, MountBuilder,
+    PosixRlimit, PosixRlimitBuilder, PosixRlimitType, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -208,7 +208,11 @@ fn namespaces(options: &ContainerOptions) -> Result<Vec<oci_spec::runtime::Linux
     wanted.map(|(kind, _)| LinuxNamespaceBuilder::default().typ(kind).build().map_err(bug)).collect()
 }
 
-fn seccomp(options: &ContainerOptions, facts: &Facts, capabilities: &LinuxCapabilities) -> Result<Option<LinuxSeccomp>> {
+fn seccomp(
+    options: &ContainerOptions,
+    facts: &Facts,
+    capabilities: &LinuxCapabilities,
+) -> Result<Option<LinuxSeccomp>> {
     if options.privileged || options.security.seccomp.as_deref() == Some("unconfined") {
         return Ok(None);
     }
@@ -221,7 +225,9 @@ fn seccomp(options: &ContainerOptions, facts: &Facts, capabilities: &LinuxCapabi
 /// `unmask=ALL`, `unmask=/proc/kcore`, `systempaths=unconfined`.
 fn unmasked(options: &ContainerOptions, path: &str) -> bool {
     let all = options.security.other.iter().any(|o| o == "systempaths=unconfined");
-    all || options.security.unmask.iter().any(|u| u.eq_ignore_ascii_case("all") || u == path || u.strip_suffix("/*").is_some_and(|p| path.starts_with(p)))
+    all || options.security.unmask.iter().any(|u| {
+        u.eq_ignore_ascii_case("all") || u == path || u.strip_suffix("/*").is_some_and(|p| path.starts_with(p))
+    })
 }
 
 fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::runtime::Mount>> {
@@ -293,8 +299,11 @@ fn user_mount(mount: &Mount, facts: &Facts) -> Result<oci_spec::runtime::Mount> 
         }
         MountKind::Volume { name } => {
             let source = facts.volumes.get(&mount.target).cloned().ok_or_else(|| {
-                Error::unsupported(format!("volume `{name}` at `{}`: named volumes are not supported yet", mount.target))
-                    .hint("mount a folder instead: `-v /path/on/host:/path/in/container`")
+                Error::unsupported(format!(
+                    "volume `{name}` at `{}`: named volumes are not supported yet",
+                    mount.target
+                ))
+                .hint("mount a folder instead: `-v /path/on/host:/path/in/container`")
             })?;
             let mut words = vec!["rbind", access];
             words.extend(given);
@@ -327,7 +336,10 @@ fn rlimit(ulimit: &Ulimit) -> Result<PosixRlimit> {
     // -1 is "no limit" in docker and RLIM_INFINITY in the kernel.
     let (soft, hard) = (ulimit.soft as u64, ulimit.hard as u64);
     if soft > hard {
-        return Err(Error::usage(format!("ulimit `{}`: soft limit {} is above the hard limit {}", ulimit.name, ulimit.soft, ulimit.hard)));
+        return Err(Error::usage(format!(
+            "ulimit `{}`: soft limit {} is above the hard limit {}",
+            ulimit.name, ulimit.soft, ulimit.hard
+        )));
     }
     PosixRlimitBuilder::default().typ(kind).soft(soft).hard(hard).build().map_err(bug)
 }
@@ -348,7 +360,12 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { id: "0123456789abcdef".repeat(4), host_hostname: "host".into(), last_capability: 40, ..Facts::default() }
+        Facts {
+            id: "0123456789abcdef".repeat(4),
+            host_hostname: "host".into(),
+            last_capability: 40,
+            ..Facts::default()
+        }
     }
 
     fn options() -> ContainerOptions {
@@ -359,7 +376,10 @@ mod tests {
     fn entrypoint_and_command_combine_as_in_docker() {
         let run = |entrypoint: Option<Vec<&str>>, cmd: &[&str]| {
             let owned = |v: &[&str]| v.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-            command(&image(), &ContainerOptions { entrypoint: entrypoint.map(|e| owned(&e)), command: owned(cmd), ..options() })
+            command(
+                &image(),
+                &ContainerOptions { entrypoint: entrypoint.map(|e| owned(&e)), command: owned(cmd), ..options() },
+            )
         };
         assert_eq!(run(None, &[]).unwrap(), ["/entry", "arg"]);
         assert_eq!(run(None, &["x"]).unwrap(), ["/entry", "x"]);
@@ -379,7 +399,8 @@ mod tests {
 
     #[test]
     fn a_mount_of_the_users_replaces_a_default_one_and_parents_come_first() {
-        let tmpfs = |target: &str| Mount { kind: MountKind::Tmpfs, target: target.into(), read_only: false, options: vec![] };
+        let tmpfs =
+            |target: &str| Mount { kind: MountKind::Tmpfs, target: target.into(), read_only: false, options: vec![] };
         let own = ContainerOptions { mounts: vec![tmpfs("/a/b/c"), tmpfs("/a"), tmpfs("/dev/shm")], ..options() };
         let list = mounts(&own, &facts()).unwrap();
         let targets: Vec<String> = list.iter().map(|m| m.destination().display().to_string()).collect();

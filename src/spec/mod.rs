@@ -10,4 +10,11 @@ pub mod options;
 pub mod validate;
 
 pub use options::ContainerOptions;
-pub mod seccomp { #![allow(missing_docs)] pub fn default_profile(_: &oci_spec::runtime::LinuxCapabilities) -> crate::base::Result<oci_spec::runtime::LinuxSeccomp> { Ok(Default::default()) } }
+pub mod seccomp {
+    #![allow(missing_docs)]
+    pub fn default_profile(
+        _: &oci_spec::runtime::LinuxCapabilities,
+    ) -> crate::base::Result<oci_spec::runtime::LinuxSeccomp> {
+        Ok(Default::default())
+    }
+}

@@ -12,7 +12,9 @@ pub fn options(o: &ContainerOptions) -> Result<()> {
     }
     for mount in &o.mounts {
         target(&mount.target)?;
-        if below_proc(&mount.target) && !matches!(mount.kind, MountKind::Bind { .. } if PROC_FILES.contains(&mount.target.as_str())) {
+        if below_proc(&mount.target)
+            && !matches!(mount.kind, MountKind::Bind { .. } if PROC_FILES.contains(&mount.target.as_str()))
+        {
             return Err(Error::usage(format!("mount at `{}`: nothing may be mounted inside /proc", mount.target))
                 .hint("what a container sees there decides which of its limits hold"));
         }
@@ -94,13 +96,20 @@ fn modes(o: &ContainerOptions) -> Result<()> {
 /// Only sysctls of a namespace that the container has: any other would be the host's.
 fn sysctls(o: &ContainerOptions) -> Result<()> {
     for key in o.sysctls.keys() {
-        let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b)) && !key.contains("..");
-        let ipc = key.starts_with("kernel.msg") || key.starts_with("kernel.shm") || key == "kernel.sem" || key.starts_with("fs.mqueue.");
+        let plain = !key.is_empty()
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
+            && !key.contains("..");
+        let ipc = key.starts_with("kernel.msg")
+            || key.starts_with("kernel.shm")
+            || key == "kernel.sem"
+            || key.starts_with("fs.mqueue.");
         let own_ipc = o.ipc.as_deref() != Some("host");
         let own_net = super::compose::own_network(o);
         let allowed = (ipc && own_ipc) || (key.starts_with("net.") && own_net);
         if !plain || !(ipc || key.starts_with("net.")) {
-            return Err(Error::usage(format!("sysctl `{key}` is not in a separate kernel namespace, so it cannot be set for a container")));
+            return Err(Error::usage(format!(
+                "sysctl `{key}` is not in a separate kernel namespace, so it cannot be set for a container"
+            )));
         }
         if !allowed {
             return Err(Error::usage(format!("sysctl `{key}` is the host's: the container shares that namespace"))
@@ -140,7 +149,9 @@ mod tests {
         };
         options(&with("kernel.shmmax", "host")).unwrap();
         options(&with("net.ipv4.ip_forward", "none")).unwrap();
-        for (key, network) in [("net.ipv4.ip_forward", "host"), ("kernel.panic", "none"), ("net../x", "none"), ("", "none")] {
+        for (key, network) in
+            [("net.ipv4.ip_forward", "host"), ("kernel.panic", "none"), ("net../x", "none"), ("", "none")]
+        {
             assert!(options(&with(key, network)).is_err(), "{key}");
         }
     }

@@ -96,7 +96,11 @@ impl Containers {
                 fsx::create_dir(&making.join(sub), 0o755)?;
             }
             fill(&making, &record)?;
-            fsx::write_atomic(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, Durability::Cached)?;
+            fsx::write_atomic(
+                &making.join(STATE),
+                &serde_json::to_vec(&ContainerState::created())?,
+                Durability::Cached,
+            )?;
             fsx::write_atomic(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
             fsx::rename(&making, &folder)
         })();
@@ -164,7 +168,12 @@ impl Containers {
     pub fn drop_name(&self, name: &str, id: &str) -> Result<()> {
         // Between the look and the removal the name could pass to another container, so both happen under the folder's lock,
         // and only removals need it: making a symlink is atomic.
-        let guard = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.paths.names().join(".lock"));
+        let guard = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.paths.names().join(".lock"));
         let guard = guard.doing(|| "open the lock of the container names")?;
         lock::lock(&guard, Mode::Exclusive)?;
         if self.name_holder(name)?.as_deref() == Some(id) {
@@ -214,11 +223,14 @@ impl Containers {
         }
         let folder = self.paths.containers();
         let entries = std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?;
-        let mut found = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).filter(|id| id.starts_with(word));
+        let mut found =
+            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).filter(|id| id.starts_with(word));
         match (found.next(), found.next()) {
             (Some(id), None) => Ok(id),
-            (Some(_), Some(_)) => Err(Error::conflict(format!("more than one container has an id that starts with `{word}`"))
-                .hint("give more digits, or the name")),
+            (Some(_), Some(_)) => {
+                Err(Error::conflict(format!("more than one container has an id that starts with `{word}`"))
+                    .hint("give more digits, or the name"))
+            }
             _ => Err(missing()),
         }
     }

@@ -22,19 +22,20 @@ pub fn generate(random: u64, salt: u32) -> String {
 
 const QUALITIES: [&str; 64] = [
     "amber", "ample", "avid", "bold", "brave", "brisk", "calm", "candid", "clear", "clever", "cosy", "crisp", "daring",
-    "deft", "eager", "early", "earnest", "fair", "fleet", "fond", "frank", "gentle", "glad", "golden", "grand", "happy",
-    "hardy", "honest", "humble", "jolly", "keen", "kind", "light", "lively", "loyal", "lucid", "mellow", "merry", "mild",
-    "modest", "neat", "nimble", "noble", "patient", "plain", "proud", "quick", "quiet", "rapid", "ready", "royal",
-    "serene", "sharp", "silver", "sincere", "smart", "snug", "steady", "sunny", "swift", "tidy", "vivid", "warm", "wise",
+    "deft", "eager", "early", "earnest", "fair", "fleet", "fond", "frank", "gentle", "glad", "golden", "grand",
+    "happy", "hardy", "honest", "humble", "jolly", "keen", "kind", "light", "lively", "loyal", "lucid", "mellow",
+    "merry", "mild", "modest", "neat", "nimble", "noble", "patient", "plain", "proud", "quick", "quiet", "rapid",
+    "ready", "royal", "serene", "sharp", "silver", "sincere", "smart", "snug", "steady", "sunny", "swift", "tidy",
+    "vivid", "warm", "wise",
 ];
 
 const THINGS: [&str; 64] = [
     "anchor", "aspen", "badger", "beacon", "birch", "bison", "brook", "canyon", "cedar", "comet", "coral", "crane",
-    "dolphin", "dune", "eagle", "ember", "falcon", "fern", "finch", "fjord", "forest", "fox", "gale", "glacier", "grove",
-    "harbor", "hazel", "heron", "island", "ivy", "juniper", "kelp", "lagoon", "lark", "lotus", "lynx", "maple", "meadow",
-    "moss", "oak", "orca", "osprey", "otter", "owl", "pebble", "pine", "prairie", "quartz", "raven", "reef", "ridge",
-    "river", "robin", "sparrow", "spruce", "stone", "summit", "swan", "thistle", "tide", "valley", "walrus", "willow",
-    "wren",
+    "dolphin", "dune", "eagle", "ember", "falcon", "fern", "finch", "fjord", "forest", "fox", "gale", "glacier",
+    "grove", "harbor", "hazel", "heron", "island", "ivy", "juniper", "kelp", "lagoon", "lark", "lotus", "lynx",
+    "maple", "meadow", "moss", "oak", "orca", "osprey", "otter", "owl", "pebble", "pine", "prairie", "quartz", "raven",
+    "reef", "ridge", "river", "robin", "sparrow", "spruce", "stone", "summit", "swan", "thistle", "tide", "valley",
+    "walrus", "willow", "wren",
 ];
 
 #[cfg(test)]

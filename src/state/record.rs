@@ -139,7 +139,9 @@ impl ProcessIdentity {
 
     /// True while that very process exists, as far as this process can see it.
     pub fn is_alive(&self) -> bool {
-        self.boot_id == boot_id() && self.pid_namespace == own_pid_namespace() && start_time(self.pid) == Some(self.start_time)
+        self.boot_id == boot_id()
+            && self.pid_namespace == own_pid_namespace()
+            && start_time(self.pid) == Some(self.start_time)
     }
 }
 

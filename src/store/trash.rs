@@ -13,15 +13,17 @@ const CONTENT: &str = "it";
 
 impl Store {
     /// Moves a folder of the user's own (its content may belong to other ids of `map`) out of sight; its space is freed by
-    /// the next [`Store::empty_trash`]. A missing folder is not an error.
-    pub fn discard(&self, path: &Path, map: &IdMap) -> Result<()> {
+    /// the next [`Store::empty_trash`], or by the caller, who gets the place where it is now. A missing folder is not an
+    /// error.
+    pub fn discard(&self, path: &Path, map: &IdMap) -> Result<PathBuf> {
         let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
         fsx::create_dir(&trash, 0o700)?;
         write_map(&trash, map)?;
         match fsx::rename(path, &trash.join(CONTENT)) {
-            Err(e) if e.is_missing() => fsx::remove_dir_all(&trash),
-            other => other,
+            Err(e) if e.is_missing() => fsx::remove_dir_all(&trash)?,
+            other => other?,
         }
+        Ok(trash)
     }
 
     /// Deletes everything that was discarded, in child processes where ids ask for it. What cannot be deleted stays; the

@@ -65,10 +65,8 @@ pub fn accompany(
 ) -> Result<i32> {
     let mut started = Some(started);
     loop {
-        let mut fds = vec![
-            PollFd::new(channel.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut fds =
+            vec![PollFd::new(channel.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(companion.relays.iter().map(|r| PollFd::new(r.from.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}

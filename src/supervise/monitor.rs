@@ -2,15 +2,15 @@
 
 use super::finish;
 use super::protocol::{Report, Request};
-use super::stream::{Progress, Stream};
+use super::stream::{Progress, Stream, is_readable};
 use crate::base::fsx::Durability;
 use crate::base::{Doing, Error, Kind, Result, units};
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::launch::{Prepared, Streams, prepare};
 use crate::runtime::plan::Plan;
+use crate::state::NewContainer;
 use crate::state::containers::{short, write_state};
 use crate::state::record::{ContainerState, ProcessIdentity, Status};
-use crate::state::NewContainer;
 use crate::store::Store;
 use crate::sys::channel::Channel;
 use crate::sys::process::{Fork, close_others, exit_now, fork, pidfd_signal};
@@ -19,7 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Everything a monitor needs, made by the command before the fork.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Assignment {
 pub struct Stdio {
     /// What the container reads; `None` is nothing (/dev/null).
     pub stdin: Option<OwnedFd>,
+    /// `stdin` is a pipe that the command fills from a terminal.
+    pub stdin_is_relayed: bool,
     /// Where its output goes, or its terminal's; `None` is nowhere.
     pub stdout: Option<OwnedFd>,
     /// Where its errors go.
@@ -115,10 +117,10 @@ fn begin(assignment: &mut Assignment) -> Result<Running> {
         mask.add(signal);
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None).doing(|| "block signals")?;
-    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).doing(|| "watch signals")?;
+    let signals =
+        SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).doing(|| "watch signals")?;
     let cgroup = Cgroup::create(short(&assignment.container.record.id));
-    let close_with_sink = assignment.container.record.options.remove;
-    let (given, mut streams) = wire(assignment, close_with_sink)?;
+    let (given, mut streams) = wire(assignment)?;
     let prepared = match prepare(&assignment.plan, given, cgroup.as_ref()) {
         Ok(prepared) => prepared,
         Err(e) => {
@@ -155,14 +157,14 @@ pub(super) fn durability(assignment: &Assignment) -> Durability {
 }
 
 /// The container's ends of its streams, and the monitor's.
-fn wire(assignment: &mut Assignment, close_with_sink: bool) -> Result<(Streams, Vec<Stream>)> {
+fn wire(assignment: &mut Assignment) -> Result<(Streams, Vec<Stream>)> {
     if assignment.plan.process.terminal {
         return Ok((Streams::default(), Vec::new()));
     }
     let mut carried = Vec::new();
     let mut output = |sink: Option<OwnedFd>| -> Result<Option<OwnedFd>> {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).doing(|| "create pipe")?;
-        carried.push(Stream::new(read, sink, close_with_sink)?);
+        carried.push(Stream::output(read, sink)?);
         Ok(Some(write))
     };
     let stdio = &mut assignment.stdio;
@@ -173,9 +175,11 @@ fn wire(assignment: &mut Assignment, close_with_sink: bool) -> Result<(Streams, 
 
 /// The two directions of a terminal: its output to the client, the client's input to it.
 fn terminal_streams(master: &OwnedFd, stdio: &mut Stdio) -> Result<Vec<Stream>> {
-    let mut streams = vec![Stream::new(master.try_clone()?, stdio.stdout.take(), false)?];
+    let mut streams = vec![Stream::output(master.try_clone()?, stdio.stdout.take())?];
     if let Some(input) = stdio.stdin.take() {
-        streams.push(Stream::input(input, master.try_clone()?)?);
+        // End of transmission, Ctrl-D, for a file or pipe that has been read to its end. A person's terminal has none.
+        let ending = (!stdio.stdin_is_relayed).then_some(4);
+        streams.push(Stream::input(input, master.try_clone()?, ending));
     }
     Ok(streams)
 }
@@ -239,10 +243,16 @@ impl Service {
         self.running.streams.retain(|s| !s.is_done());
     }
 
-    /// Reads what is left after the end; true when nothing is, or when nothing more will come.
+    /// Carries what is left after the end; true when nothing waits for a reader any more. With `--pid host` something may
+    /// live on that writes for ever: a pipe's fill, many times over, is enough.
     fn drain(&mut self) -> bool {
+        self.running.streams.retain(|s| !s.is_input());
         for stream in &mut self.running.streams {
-            while stream.step() == Progress::More {}
+            for _ in 0..256 {
+                if stream.step() != Progress::More {
+                    break;
+                }
+            }
         }
         self.running.streams.retain(|s| !s.is_done());
         !self.running.streams.iter().any(Stream::is_pending)
@@ -250,7 +260,7 @@ impl Service {
 
     fn read_client(&mut self) {
         let Some(client) = &self.client else { return };
-        if !readable(client.as_fd()) {
+        if !is_readable(client.as_fd()) {
             return;
         }
         match client.receive::<Request>() {
@@ -302,11 +312,6 @@ impl Service {
             }
         }
     }
-}
-
-fn readable(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1))
 }
 
 /// What the client is told when a start fails without an error of its own.

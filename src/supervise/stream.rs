@@ -38,14 +38,15 @@ pub(super) struct Stream {
     sink: Option<(OwnedFd, Kind)>,
     buffer: Vec<u8>,
     written: usize,
-    /// When nobody reads the sink any more, the source is closed too, so that the container learns of it; otherwise what
-    /// comes is dropped.
-    close_with_sink: bool,
+    /// The direction into the container: the source is the caller's, so it is looked at before it is read.
+    input: bool,
+    /// What an input ends with: end-of-file for a terminal is a character.
+    ending: Option<u8>,
 }
 
 impl Stream {
     /// `source` is made non-blocking: it must be the monitor's own end.
-    pub(super) fn new(source: OwnedFd, sink: Option<OwnedFd>, close_with_sink: bool) -> Result<Self> {
+    pub(super) fn output(source: OwnedFd, sink: Option<OwnedFd>) -> Result<Self> {
         let flags = nix::fcntl::OFlag::O_NONBLOCK;
         nix::fcntl::fcntl(&source, nix::fcntl::FcntlArg::F_SETFL(flags))?;
         let sink = sink.map(|fd| {
@@ -57,7 +58,19 @@ impl Stream {
             };
             (fd, kind)
         });
-        Ok(Self { source: Some(source), sink, buffer: Vec::new(), written: 0, close_with_sink })
+        Ok(Self { source: Some(source), sink, buffer: Vec::new(), written: 0, input: false, ending: None })
+    }
+
+    /// The caller's input on its way to the container's terminal, whose master is non-blocking already. `ending` is written
+    /// once at the end of the input.
+    pub(super) fn input(source: OwnedFd, master: OwnedFd, ending: Option<u8>) -> Self {
+        let sink = Some((master, Kind::File));
+        Self { source: Some(source), sink, buffer: Vec::new(), written: 0, input: true, ending }
+    }
+
+    /// True for the direction into the container.
+    pub(super) fn is_input(&self) -> bool {
+        self.input
     }
 
     /// What poll should wait for: the source's data, or the sink's room.
@@ -74,6 +87,9 @@ impl Stream {
             return self.write();
         }
         let Some(source) = &self.source else { return Progress::Done };
+        if self.input && !is_readable(source.as_fd()) {
+            return Progress::Wait;
+        }
         self.buffer.resize(BUFFER, 0);
         self.written = 0;
         let result = nix::unistd::read(source, &mut self.buffer);
@@ -82,7 +98,13 @@ impl Stream {
             // EIO is how a pseudo-terminal says that its last user has closed it.
             Ok(0) | Err(Errno::EIO) => {
                 self.source = None;
-                Progress::Done
+                match self.ending.take() {
+                    Some(byte) => {
+                        self.buffer.push(byte);
+                        self.write()
+                    }
+                    None => Progress::Done,
+                }
             }
             Ok(_) if self.sink.is_none() => {
                 self.buffer.clear();
@@ -121,16 +143,14 @@ impl Stream {
             }
             Err(Errno::EINTR) => Progress::More,
             Err(Errno::EAGAIN) => Progress::Wait,
-            // Nobody reads any more, the disk is full, or the like: the container is told, or goes on without.
+            // Nobody reads any more, the disk is full, or the like. There is no other reader, so the container's end of the
+            // pipe is broken too, and `runr run … yes | head -1` ends as it does without a container.
             Err(_) => {
                 self.sink = None;
+                self.source = None;
                 self.buffer.clear();
                 self.written = 0;
-                if self.close_with_sink {
-                    self.source = None;
-                    return Progress::Done;
-                }
-                Progress::More
+                Progress::Done
             }
         }
     }
@@ -144,4 +164,11 @@ impl Stream {
     pub(super) fn is_pending(&self) -> bool {
         self.written < self.buffer.len()
     }
+}
+
+/// A look at a descriptor that may be blocking.
+pub(super) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1))
 }
