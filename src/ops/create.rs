@@ -147,16 +147,23 @@ fn facts(id: &str, options: &ContainerOptions, map: &IdMap, folder: &Path) -> Re
         tty_group: map.host_gid(crate::spec::defaults::TTY_GID).is_some(),
         cgroup2: cgroup::has_cgroup2(),
         last_capability: crate::sys::caps::last(),
+        kernel: kernel_version(),
         seccomp: seccomp_profile(options)?,
         zone_file: options.tz.as_deref().map(zone_file).transpose()?,
     })
 }
 
-fn seccomp_profile(options: &ContainerOptions) -> Result<Option<oci_spec::runtime::LinuxSeccomp>> {
+/// The text of the profile that the user names.
+fn seccomp_profile(options: &ContainerOptions) -> Result<Option<String>> {
     match options.security.seccomp.as_deref() {
         None | Some("unconfined") => Ok(None),
-        Some(file) => Err(Error::unsupported(format!("`--security-opt seccomp={file}` is not supported yet"))),
+        Some(file) => fsx::read_to_string(Path::new(file)).map(Some),
     }
+}
+
+fn kernel_version() -> (u32, u32) {
+    let release = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned()).unwrap_or_default();
+    crate::spec::seccomp::kernel_version(&release).unwrap_or((0, 0))
 }
 
 fn zone_file(zone: &str) -> Result<PathBuf> {

@@ -12,18 +12,6 @@ mod mounts;
 mod pid1;
 pub mod plan;
 mod process;
+pub mod seccomp;
 mod sync;
 mod tree;
-pub mod seccomp {
-    #![allow(missing_docs)]
-    #[derive(Debug, Clone)]
-    pub struct Program(pub Vec<u8>);
-    pub fn compile(_: &oci_spec::runtime::LinuxSeccomp) -> crate::base::Result<Program> {
-        Ok(Program(vec![]))
-    }
-    impl Program {
-        pub fn install(&self) -> crate::base::Result<()> {
-            Ok(())
-        }
-    }
-}

@@ -52,7 +52,8 @@ pub(super) fn ensure_dir(root: &OwnedFd, path: &str, no_link: bool) -> Result<Ow
                 match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
                     Ok(()) | Err(Errno::EEXIST) => {}
                     Err(e) => {
-                        return Err(e).doing(|| format!("create folder `{}` in the container's root", so_far.display()));
+                        return Err(e)
+                            .doing(|| format!("create folder `{}` in the container's root", so_far.display()));
                     }
                 }
                 open_in_root(root, &so_far, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty())?

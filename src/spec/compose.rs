@@ -30,8 +30,10 @@ pub struct Facts {
     pub cgroup2: bool,
     /// The kernel's last capability number.
     pub last_capability: u8,
-    /// Contents of `--security-opt seccomp=FILE`, already parsed; `None` for the default profile.
-    pub seccomp: Option<LinuxSeccomp>,
+    /// Major and minor number of the running kernel.
+    pub kernel: (u32, u32),
+    /// The text of the file that `--security-opt seccomp=FILE` names; `None` for the default profile.
+    pub seccomp: Option<String>,
     /// The zone file of `--tz`.
     pub zone_file: Option<PathBuf>,
 }
@@ -216,10 +218,12 @@ fn seccomp(
     if options.privileged || options.security.seccomp.as_deref() == Some("unconfined") {
         return Ok(None);
     }
-    if facts.seccomp.is_some() {
-        return Ok(facts.seccomp.clone());
+    let known =
+        super::seccomp::Facts { caps: caps::CapSet::from_oci(capabilities.bounding().as_ref()), kernel: facts.kernel };
+    match &facts.seccomp {
+        Some(json) => super::seccomp::load(json, &known).map(Some),
+        None => Ok(Some(super::seccomp::default_profile(&known))),
     }
-    super::seccomp::default_profile(capabilities).map(Some)
 }
 
 /// `unmask=ALL`, `unmask=/proc/kcore`, `systempaths=unconfined`.

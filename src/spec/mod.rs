@@ -7,14 +7,7 @@ pub mod caps;
 pub mod compose;
 pub mod defaults;
 pub mod options;
+pub mod seccomp;
 pub mod validate;
 
 pub use options::ContainerOptions;
-pub mod seccomp {
-    #![allow(missing_docs)]
-    pub fn default_profile(
-        _: &oci_spec::runtime::LinuxCapabilities,
-    ) -> crate::base::Result<oci_spec::runtime::LinuxSeccomp> {
-        Ok(Default::default())
-    }
-}
