@@ -76,11 +76,9 @@ fn modes(o: &ContainerOptions) -> Result<()> {
         }
         Err(Error::usage(format!("invalid `--{flag} {value}`: use {}", known.join(" or "))))
     };
-    if let Some(network) = &o.network {
-        if !matches!(network.as_str(), "host" | "none") {
-            return Err(Error::unsupported(format!("`--network {network}` is not supported yet"))
-                .hint("this version has the networks host and none"));
-        }
+    if let Some(network) = o.network.as_ref().filter(|n| !matches!(n.as_str(), "host" | "none")) {
+        return Err(Error::unsupported(format!("`--network {network}` is not supported yet"))
+            .hint("this version has the networks host and none"));
     }
     check("pid", &o.pid, &["host", "private"])?;
     check("ipc", &o.ipc, &["host", "private", "shareable", "none"])?;

@@ -45,13 +45,11 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<(Created, ContainerOptions)> {
     let options = request.options.clone();
     let map = ops::idmap::for_options(&options)?;
-    if let Some(path) = &options.cidfile {
-        if path.exists() {
-            return Err(Error::conflict(format!(
-                "container id file found, make sure the other container isn't running or delete `{}`",
-                path.display()
-            )));
-        }
+    if let Some(path) = options.cidfile.as_ref().filter(|path| path.exists()) {
+        return Err(Error::conflict(format!(
+            "container id file found, make sure the other container isn't running or delete `{}`",
+            path.display()
+        )));
     }
     let created = match &request.origin {
         Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map)?,
