@@ -2,6 +2,7 @@
 
 use super::layers;
 use crate::base::fsx::{self, Durability};
+use crate::base::progress::Progress;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::image::config::Execution;
 use crate::rootfs::etcfiles::{self, Hosts, Resolv};
@@ -13,6 +14,7 @@ use crate::spec::options::{ContainerOptions, MountKind};
 use crate::state::record::{ContainerRecord, ImageUse, VERSION};
 use crate::state::{Containers, NewContainer};
 use crate::store::{Image, Store};
+use crate::unpack::Limits;
 use crate::userns::IdMap;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +37,13 @@ pub struct Created {
 }
 
 /// Makes a container.
-pub fn create(store: &Store, base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<Created> {
+pub fn create(
+    store: &Store,
+    base: &Base<'_>,
+    options: ContainerOptions,
+    map: &IdMap,
+    progress: &dyn Progress,
+) -> Result<Created> {
     let plain = Execution::default();
     let image = match base {
         Base::Image(image, _) => &image.config.config,
@@ -44,7 +52,7 @@ pub fn create(store: &Store, base: &Base<'_>, options: ContainerOptions, map: &I
     let command = compose::command(image, &options)?;
     bind_sources(&options)?;
     let layers = match base {
-        Base::Image(image, _) => layers::ensure(store, image, map)?,
+        Base::Image(image, _) => layers::ensure(store, image, map, Limits::default(), progress)?,
         Base::Folder(_) => Vec::new(),
     };
     let record = record(base, &options, command, map)?;

@@ -1,6 +1,9 @@
-//! The use cases, shared by every front: what a user can ask of runr, each one function over the parts below.
+//! The use cases: each is one function that the command line and the API call, with values in and values out.
 
 pub mod create;
 pub mod idmap;
+pub mod image_list;
+pub mod images;
 pub mod layers;
+pub mod pull;
 pub mod run;

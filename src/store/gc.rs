@@ -189,11 +189,7 @@ impl Store {
         } else if name.starts_with("blob-") {
             sweep_partial(path, keep_partials)
         } else if (name.starts_with(".new.") || name.starts_with("probe")) && is_older(path, TEMPORARY_LIFE) {
-            if path.is_dir() {
-                self.discard(path, &crate::userns::default_map()?).map(drop)
-            } else {
-                fsx::remove_file(path)
-            }
+            if path.is_dir() { self.discard(path, &crate::userns::default_map()?) } else { fsx::remove_file(path) }
         } else {
             // Another module's, which sweeps its own.
             Ok(())
@@ -205,7 +201,7 @@ impl Store {
         let lock = self.paths().tmp().join(format!("layer-{name}.lock"));
         // Dropping the lock removes its file.
         let Some(_lock) = ObjectLock::try_acquire(&lock)? else { return Ok(()) };
-        if dir.exists() { self.discard(&dir, &trash::read_map(&dir)?).map(drop) } else { Ok(()) }
+        if dir.exists() { self.discard(&dir, &trash::read_map(&dir)?) } else { Ok(()) }
     }
 }
 

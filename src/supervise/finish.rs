@@ -71,7 +71,7 @@ pub(super) fn failed(assignment: Assignment, client: Channel, error: Error) -> i
 /// Moves the container's folder to the trash and frees its name; returns where it is now.
 fn retire(assignment: &Assignment) -> Result<PathBuf> {
     let record = &assignment.container.record;
-    let trash = assignment.store.discard(&assignment.container.folder, &record.map)?;
+    let trash = assignment.store.retire(&assignment.container.folder, &record.map)?;
     Containers::new(assignment.store.paths()).drop_name(&record.name, &record.id)?;
     Ok(trash)
 }

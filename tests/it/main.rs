@@ -15,5 +15,6 @@ mod support;
 
 mod cli;
 mod nss;
+mod registry;
 mod rules;
 mod sandboxes;

@@ -5,6 +5,7 @@ use super::super::args::locate::not_yet;
 use super::super::parse::create::{self, CreateRequest, Origin};
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
+use crate::base::progress::Silent;
 use crate::base::{Doing, Error, Result};
 use crate::ops;
 use crate::ops::create::{Base, Created};
@@ -52,10 +53,10 @@ fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<
         )));
     }
     let created = match &request.origin {
-        Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map)?,
+        Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map, &Silent)?,
         Origin::Image(word) => {
             let image = image(context, store, word, &request)?;
-            ops::create::create(store, &Base::Image(&image, word), request.options, &map)?
+            ops::create::create(store, &Base::Image(&image, word), request.options, &map, &Silent)?
         }
     };
     if let Some(path) = &options.cidfile {
