@@ -15,6 +15,7 @@ mod support;
 
 mod cli;
 mod nss;
+mod readme;
 mod registry;
 mod rules;
 mod sandboxes;
