@@ -5,5 +5,6 @@ pub mod idmap;
 pub mod image_list;
 pub mod images;
 pub mod layers;
+pub mod obtain;
 pub mod pull;
 pub mod run;
