@@ -11,6 +11,8 @@ pub mod exit;
 #[allow(dead_code, reason = "the commands that print tables come next")]
 mod output;
 mod parse;
+#[allow(dead_code, reason = "the commands that take --format come next")]
+mod template;
 
 pub use config::Config;
 pub use exit::Exit;
