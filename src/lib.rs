@@ -14,10 +14,12 @@
 pub mod base;
 pub mod cli;
 pub mod image;
+pub mod registry;
 pub mod resolver;
 pub mod rootfs;
 pub mod runtime;
 pub mod spec;
 pub mod stage;
+pub mod store;
 pub mod sys;
 pub mod userns;

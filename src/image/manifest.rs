@@ -207,6 +207,19 @@ pub enum Compression {
 }
 
 impl Descriptor {
+    /// A descriptor with the three fields that every one has.
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            platform: None,
+            artifact_type: None,
+        }
+    }
+
     /// The compression that a layer's media type names. Callers still look at the first bytes: registries hold layers whose
     /// media type lies, and docker goes by the bytes.
     pub fn compression(&self) -> Result<Compression> {

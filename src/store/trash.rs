@@ -1,0 +1,94 @@
+//! What is to be deleted: moved to `tmp/trash-<unique>/` at once, deleted when nobody waits. Trees of other ids are deleted
+//! inside a user namespace with the map that made them, which lies beside them.
+
+use super::Store;
+use crate::base::fsx::{self, Durability};
+use crate::base::{Doing, Result};
+use crate::userns::{self, IdMap};
+use std::path::{Path, PathBuf};
+
+pub(super) const PREFIX: &str = "trash-";
+const MAP: &str = "map.json";
+const CONTENT: &str = "it";
+
+impl Store {
+    /// Moves a folder of the user's own (its content may belong to other ids of `map`) out of sight; its space is freed by
+    /// the next [`Store::empty_trash`]. A missing folder is not an error.
+    pub fn discard(&self, path: &Path, map: &IdMap) -> Result<()> {
+        let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
+        fsx::create_dir(&trash, 0o700)?;
+        write_map(&trash, map)?;
+        match fsx::rename(path, &trash.join(CONTENT)) {
+            Err(e) if e.is_missing() => fsx::remove_dir_all(&trash),
+            other => other,
+        }
+    }
+
+    /// Deletes everything that was discarded, in child processes where ids ask for it. What cannot be deleted stays; the
+    /// first reason is returned after all was tried.
+    pub fn empty_trash(&self) -> Result<()> {
+        let mut first = Ok(());
+        for trash in entries(&self.paths().tmp())? {
+            let name = trash.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(PREFIX) {
+                let deleted = delete(&trash);
+                first = first.and(deleted);
+            }
+        }
+        first
+    }
+}
+
+/// The paths in a folder; an entry that disappears meanwhile is not an error.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.doing(|| format!("read folder `{}`", folder.display()))?,
+    };
+    Ok(entries.flatten().map(|e| e.path()).collect())
+}
+
+/// Writes the map beside what it belongs to.
+pub(super) fn write_map(folder: &Path, map: &IdMap) -> Result<()> {
+    fsx::write_atomic(&folder.join(MAP), &serde_json::to_vec(map)?, Durability::Cached)
+}
+
+/// The map that lies in `folder`, else the user's default one.
+pub(super) fn read_map(folder: &Path) -> Result<IdMap> {
+    match fsx::read_optional(&folder.join(MAP))?.and_then(|bytes| serde_json::from_slice::<IdMap>(&bytes).ok()) {
+        Some(map) if map.validate().is_ok() => Ok(map),
+        _ => userns::default_map(),
+    }
+}
+
+pub(super) fn remove_map(folder: &Path) -> Result<()> {
+    fsx::remove_file(&folder.join(MAP))
+}
+
+fn delete(trash: &Path) -> Result<()> {
+    let content = trash.join(CONTENT);
+    // Most often everything is the user's own and no namespace is needed.
+    if fsx::remove_dir_all(&content).is_err() {
+        userns::remove_tree(&read_map(trash)?, &content)?;
+    }
+    fsx::remove_dir_all(trash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn discarded_is_gone_at_once_and_deleted_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let folder = dir.path().join("layers/x");
+        std::fs::create_dir_all(folder.join("fs/a")).unwrap();
+        let map = IdMap::single(nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        store.discard(&folder, &map).unwrap();
+        assert!(!folder.exists());
+        store.discard(&folder, &map).unwrap();
+        store.empty_trash().unwrap();
+        assert_eq!(entries(&store.paths().tmp()).unwrap(), Vec::<PathBuf>::new());
+    }
+}
