@@ -4,7 +4,10 @@
 //! A reader that went away (`runr images | head -1`) is not a failure: the write returns an error, which the top level
 //! recognises by [`Output::reader_gone`] and turns into a quiet exit with status 0.
 
+pub(crate) mod filter;
+pub(crate) mod listing;
 pub(crate) mod table;
+pub(crate) mod time;
 
 use crate::base::{Doing, Error, Result};
 use nix::errno::Errno;

@@ -149,7 +149,7 @@ impl Machine {
         arguments.extend(piped);
         let value =
             functions::call(name, arguments, self.header).map_err(|text| fault(command.place, &command.text, text))?;
-        fields(value, first)
+        fields(&value, first)
     }
 
     /// `and` and `or` evaluate no further than they need.
@@ -174,28 +174,32 @@ impl Machine {
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Fault> {
-        let base = match &operand.base {
-            Base::Dot => dot.clone(),
+        match &operand.base {
+            Base::Dot => fields(dot, operand),
             Base::Variable(name) => {
-                self.variables.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default()
+                let found = self.variables.iter().rev().find(|(n, _)| n == name);
+                fields(found.map_or(&Value::Null, |(_, value)| value), operand)
             }
-            Base::Literal(value) => value.clone(),
-            Base::Nil => Value::Null,
-            Base::Function(name) => functions::call(name, Vec::new(), self.header)
-                .map_err(|text| fault(operand.place, &operand.text, text))?,
-            Base::Group(pipeline) => self.pipeline(pipeline, dot)?,
-        };
-        fields(base, operand)
+            Base::Literal(value) => fields(value, operand),
+            Base::Nil => fields(&Value::Null, operand),
+            Base::Function(name) => {
+                let value = functions::call(name, Vec::new(), self.header)
+                    .map_err(|text| fault(operand.place, &operand.text, text))?;
+                fields(&value, operand)
+            }
+            Base::Group(pipeline) => fields(&self.pipeline(pipeline, dot)?, operand),
+        }
     }
 }
 
-/// Follows the fields behind an operand.
-fn fields(mut value: Value, operand: &Operand) -> Result<Value, Fault> {
+/// Follows the fields behind an operand. Only what is found is copied, not the whole that it is found in.
+fn fields(value: &Value, operand: &Operand) -> Result<Value, Fault> {
+    let mut value = value;
     for field in &operand.fields {
-        let wrong = match &mut value {
-            Value::Object(map) => match map.get_mut(field) {
+        let wrong = match value {
+            Value::Object(map) => match map.get(field) {
                 Some(found) => {
-                    value = found.take();
+                    value = found;
                     continue;
                 }
                 None => format!("map has no entry for key \"{field}\""),
@@ -205,7 +209,7 @@ fn fields(mut value: Value, operand: &Operand) -> Result<Value, Fault> {
         };
         return Err(fault(operand.place, &operand.text, wrong));
     }
-    Ok(value)
+    Ok(value.clone())
 }
 
 fn fault(place: usize, at: &str, text: impl Into<String>) -> Fault {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::cmp::Ordering;
 
 /// A function's name and how many arguments it takes, at least and at most.
-const FUNCTIONS: [(&str, usize, usize); 29] = [
+const FUNCTIONS: [(&str, usize, usize); 26] = [
     ("and", 1, usize::MAX),
     ("or", 1, usize::MAX),
     ("not", 1, 1),
@@ -32,10 +32,7 @@ const FUNCTIONS: [(&str, usize, usize); 29] = [
     ("lower", 1, 1),
     ("upper", 1, 1),
     ("pad", 3, 3),
-    ("padLeft", 2, 2),
     ("truncate", 2, 2),
-    ("contains", 2, 2),
-    ("replace", 3, 3),
 ];
 
 /// True when there is a function of this name.
@@ -109,10 +106,7 @@ fn apply(name: &str, args: &[Value]) -> Result<Value, String> {
             "" => "".into(),
             source => format!("{}{source}{}", spaces(&args[1])?, spaces(&args[2])?).into(),
         },
-        "padLeft" => format!("{}{}", spaces(&args[1])?, text(&args[0])?).into(),
         "truncate" => text(&args[0])?.chars().take(position(&args[1])?).collect::<String>().into(),
-        "contains" => text(&args[0])?.contains(text(&args[1])?).into(),
-        "replace" => text(&args[0])?.replace(text(&args[1])?, text(&args[2])?).into(),
         _ => return Err("not defined".to_owned()),
     })
 }
