@@ -11,6 +11,7 @@
 //! ```
 //! See `docs/architecture.md` for the processes and for every decision with the test that keeps it.
 
+pub mod archive;
 pub mod base;
 pub mod cli;
 pub mod image;
@@ -22,4 +23,5 @@ pub mod spec;
 pub mod stage;
 pub mod store;
 pub mod sys;
+pub mod unpack;
 pub mod userns;

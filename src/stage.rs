@@ -4,10 +4,11 @@
 //!
 //! ```text
 //! __rmtree PATH…    removes trees that hold files of the user's subordinate ids (the tests, and by hand after a mishap)
+//! __unpack [--map JSON] [--limits JSON] DIR    unpacks the layer on stdin into DIR, prints the report (the tests)
 //! ```
 
 use crate::base::{Error, Result};
-use crate::userns;
+use crate::{unpack, userns};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use std::path::Path;
 pub fn dispatch(args: &[OsString]) -> Option<Result<()>> {
     match args.get(1)?.to_str()? {
         "__rmtree" => Some(remove_trees(&args[2..])),
+        "__unpack" => Some(unpack_stdin(&args[2..])),
         _ => None,
     }
 }
@@ -25,4 +27,23 @@ fn remove_trees(paths: &[OsString]) -> Result<()> {
     }
     let map = userns::default_map()?;
     paths.iter().try_for_each(|path| userns::remove_tree(&map, Path::new(path)))
+}
+
+fn unpack_stdin(args: &[OsString]) -> Result<()> {
+    let (mut map, mut limits, mut dest) = (userns::default_map()?, unpack::Limits::default(), None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().map(|v| v.to_string_lossy()).ok_or_else(|| Error::usage("missing value"));
+        match arg.to_str() {
+            Some("--map") => map = serde_json::from_str(&value()?)?,
+            Some("--limits") => limits = serde_json::from_str(&value()?)?,
+            _ => dest = Some(Path::new(arg)),
+        }
+    }
+    let dest = dest.ok_or_else(|| Error::usage("`__unpack` needs a folder"))?;
+    let worker = unpack::UnpackWorker::start(&map, limits)?;
+    let mut job = worker.begin(dest)?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut job)?;
+    serde_json::to_writer(std::io::stdout().lock(), &job.finish()?)?;
+    Ok(())
 }

@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod platform;
 pub mod reference;
 pub mod source;
+pub mod transport;
 
 pub use config::ImageConfig;
 pub use digest::{Digest, Hasher};
@@ -16,3 +17,4 @@ pub use manifest::{Descriptor, Index, Manifest};
 pub use platform::Platform;
 pub use reference::Reference;
 pub use source::ImageSource;
+pub use transport::{Transport, parse_transport};

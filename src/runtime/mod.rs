@@ -1,3 +1,4 @@
 //! OCI runtime spec -> plan -> process: the container's side of the work.
 
 pub mod caps;
+pub mod seccomp;

@@ -92,7 +92,7 @@ fn kernel_release() -> String {
 fn probe(dir: &Path, map: &IdMap, found: &mut FileSystem) -> Result<()> {
     let file = dir.join("file");
     std::fs::write(&file, b"x").doing(|| format!("write `{}`", file.display()))?;
-    found.user_xattrs = xattr::set(&file, c"user.overlay.opaque", b"y").is_ok();
+    found.user_xattrs = xattr::set_at(file.as_os_str().as_bytes(), b"user.overlay.opaque", b"y").is_ok();
     found.reflink = clones(&file, &dir.join("clone"));
     let inside = userns::run(map, || Ok(probe_inside(dir, map)))?;
     found.foreign_owners = inside.foreign_owners;

@@ -7,6 +7,7 @@
 
 pub mod caps;
 pub mod channel;
+pub mod fdpass;
 pub mod fs;
 pub mod keyring;
 pub mod lock;
@@ -17,6 +18,8 @@ pub mod nss;
 pub mod process;
 pub mod random;
 pub mod reflink;
+pub mod seccomp;
 pub mod signal;
 pub mod term;
+pub mod tree;
 pub mod xattr;
