@@ -15,6 +15,7 @@ pub mod archive;
 pub mod base;
 pub mod cli;
 pub mod image;
+pub mod ops;
 pub mod registry;
 pub mod resolver;
 pub mod rootfs;

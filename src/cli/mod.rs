@@ -8,10 +8,8 @@ mod args;
 mod commands;
 pub mod config;
 pub mod exit;
-#[allow(dead_code, reason = "the commands that print tables come next")]
 mod output;
 mod parse;
-#[allow(dead_code, reason = "the commands that take --format come next")]
 mod template;
 
 pub use config::Config;

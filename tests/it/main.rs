@@ -14,6 +14,7 @@
 mod support;
 
 mod cli;
+mod format;
 mod nss;
 mod rules;
 mod sandboxes;

@@ -11,9 +11,8 @@ impl Filters {
     /// Reads the flags; only `keys` are known.
     pub(crate) fn parse(given: &[String], keys: &[&str]) -> Result<Self> {
         let parse = |text: &String| {
-            let (key, value) = text
-                .split_once('=')
-                .ok_or_else(|| Error::usage(format!("invalid filter `{text}`: use KEY=VALUE")))?;
+            let (key, value) =
+                text.split_once('=').ok_or_else(|| Error::usage(format!("invalid filter `{text}`: use KEY=VALUE")))?;
             let key = key.trim().to_ascii_lowercase();
             if !keys.contains(&key.as_str()) {
                 return Err(Error::usage(format!("invalid filter `{key}`"))
@@ -143,7 +142,9 @@ mod tests {
             Filters::parse(&list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>(), &["name", "label", "dangling"])
         };
         let filters = parse(&["name=a", "name=b", "label=x", "label=y=1", "dangling=true"]).unwrap();
-        assert!(filters.any("name", |v| v == "b") && !filters.any("name", |v| v == "c") && filters.any("other", |_| false));
+        assert!(
+            filters.any("name", |v| v == "b") && !filters.any("name", |v| v == "c") && filters.any("other", |_| false)
+        );
         let labels = |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         assert!(filters.labels(&labels(&[("x", "0"), ("y", "1")])));
         assert!(!filters.labels(&labels(&[("x", "0"), ("y", "2")])));

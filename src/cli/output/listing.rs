@@ -83,7 +83,10 @@ mod tests {
         assert_eq!(printed(Some("table {{upper .Name}}"), true), "NAME\nWEB\nA-LONGER-NAME\n");
         assert_eq!(printed(None, false), "web             1\na-longer-name   2\n");
         assert_eq!(printed(Some("{{.ID}}\\t{{.Name}}"), true), "1\tweb\n2\ta-longer-name\n");
-        assert_eq!(printed(Some("json"), true), "{\"ID\":\"1\",\"Name\":\"web\"}\n{\"ID\":\"2\",\"Name\":\"a-longer-name\"}\n");
+        assert_eq!(
+            printed(Some("json"), true),
+            "{\"ID\":\"1\",\"Name\":\"web\"}\n{\"ID\":\"2\",\"Name\":\"a-longer-name\"}\n"
+        );
         assert!(Format::parse(Some("{{"), "").is_err());
     }
 }

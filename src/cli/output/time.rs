@@ -34,9 +34,12 @@ mod tests {
         let time = parse("2026-01-31T12:05:00.123456789Z").unwrap();
         assert_eq!(in_zone(time, TimeZone::UTC), "2026-01-31 12:05:00 +0000 UTC");
         let later = |seconds: i64| Timestamp::from_second(time.as_second() + seconds).unwrap();
-        for (seconds, text) in
-            [(0, "Less than a second ago"), (7200, "2 hours ago"), (-5, "Less than a second ago"), (86400 * 400, "13 months ago")]
-        {
+        for (seconds, text) in [
+            (0, "Less than a second ago"),
+            (7200, "2 hours ago"),
+            (-5, "Less than a second ago"),
+            (86400 * 400, "13 months ago"),
+        ] {
             assert_eq!(ago(time, later(seconds)), text);
         }
         assert!(parse("yesterday").is_none());
