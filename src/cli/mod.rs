@@ -11,6 +11,7 @@ pub mod exit;
 mod output;
 mod parse;
 mod template;
+mod terminal;
 
 pub use config::Config;
 pub use exit::Exit;

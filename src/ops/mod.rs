@@ -1,6 +1,12 @@
-//! The use cases, shared by the command line and the API: each takes a store, options and somebody to report to, and returns
-//! data. Nothing here prints, and nothing here knows how a command is spelled.
+//! The use cases: each is one function that the command line and the API call, with values in and values out. Nothing here
+//! prints, and nothing here knows how a command is spelled.
 
+pub mod create;
 pub mod doctor;
+pub mod idmap;
+pub mod image_list;
+pub mod images;
 pub mod info;
-pub mod inspect;
+pub mod layers;
+pub mod pull;
+pub mod run;

@@ -62,7 +62,7 @@ impl Default for Config {
             credentials: None,
             max_parallel: 6,
             retries: 3,
-            retry_delay: Duration::from_secs(1),
+            retry_delay: Duration::from_millis(500),
             connect_timeout: Duration::from_secs(15),
             answer_timeout: Duration::from_secs(120),
             stall_timeout: Duration::from_secs(30),
@@ -96,13 +96,16 @@ impl Config {
             certs_d,
             ssl_cert_file: path("SSL_CERT_FILE"),
             ssl_cert_dirs: get("SSL_CERT_DIR").map(|dirs| std::env::split_paths(&dirs).collect()).unwrap_or_default(),
-            auth_files: AuthFiles::from_environment(
-                path("REGISTRY_AUTH_FILE"),
-                path("DOCKER_CONFIG"),
-                path("XDG_RUNTIME_DIR"),
-                config_home.as_deref(),
-                home,
-            ),
+            auth_files: AuthFiles {
+                helper_path: get("PATH"),
+                ..AuthFiles::from_environment(
+                    path("REGISTRY_AUTH_FILE"),
+                    path("DOCKER_CONFIG"),
+                    path("XDG_RUNTIME_DIR"),
+                    config_home.as_deref(),
+                    home,
+                )
+            },
             ..Self::default()
         }
     }

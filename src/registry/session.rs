@@ -85,7 +85,7 @@ impl Session {
             match response.status() {
                 200..300 => return Ok(response),
                 // Only the registry's own challenge counts, not that of a server it redirected to.
-                401 if round == 0 && response.url().host_str() == host_of(&self.host).as_deref() => {
+                401 if round == 0 && is_at(response.url(), &self.host) => {
                     let challenges = challenge::of_answer(response.headers());
                     match self.authenticate(&challenges, serial)? {
                         Some(renewed) => (serial, value) = renewed,
@@ -240,7 +240,7 @@ fn header_map(pairs: &[(HeaderName, &str)]) -> Result<HeaderMap> {
     Ok(map)
 }
 
-/// The host of `host[:port]` as a URL spells it.
-fn host_of(authority: &str) -> Option<String> {
-    Url::parse(&format!("http://{authority}/")).ok()?.host_str().map(str::to_owned)
+/// True if `url` is at `authority` (`host[:port]`).
+fn is_at(url: &Url, authority: &str) -> bool {
+    Url::parse(&format!("{}://{authority}/", url.scheme())).is_ok_and(|base| base.origin() == url.origin())
 }

@@ -197,3 +197,19 @@ pub fn execute(path: &std::ffi::CStr, args: &[std::ffi::CString], env: &[std::ff
         Err(e) => e,
     }
 }
+
+/// Blanks this process's command line, which everybody in its pid namespace can read (proc_pid_cmdline(5)): the words of a
+/// host's command, secrets among them, are not the container's business.
+pub fn clear_command_line() {
+    // Fields 48 and 49 of proc_pid_stat(5): where the arguments lie; readable because it is our own process.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let address = |index: usize| fields.get(index).and_then(|f| f.parse::<usize>().ok()).filter(|a| *a != 0);
+    let (Some(start), Some(end)) = (address(45), address(46)) else { return };
+    if start < end {
+        // SAFETY: the kernel placed the argument strings in this range of the initial stack, which stays mapped and writable;
+        // std has copied what it gave out as owned strings, and nothing in this process reads the originals again.
+        unsafe { std::ptr::write_bytes(start as *mut u8, 0, end - start) };
+    }
+}

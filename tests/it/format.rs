@@ -38,7 +38,7 @@ fn an_empty_store_lists_as_a_head_line() {
         assert_eq!(sandbox.line(args).output().ok(), "", "{args}");
     }
     let e = sandbox.line("images --filter shiny=1").output().fails(125);
-    assert!(e.starts_with("runr: invalid filter `shiny`\nhint: filters of this command: dangling, "), "{e}");
+    assert!(e.starts_with("runr: invalid filter `shiny`\nhint: there are: dangling, "), "{e}");
 }
 
 #[test]

@@ -16,5 +16,6 @@ mod support;
 mod cli;
 mod format;
 mod nss;
+mod registry;
 mod rules;
 mod sandboxes;

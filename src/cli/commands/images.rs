@@ -1,20 +1,18 @@
 //! `runr images`, `runr image ls`: which images are in the store.
 
 use super::super::args::image::ImagesArgs;
-use super::super::output::filter::{Filters, glob};
 use super::super::output::listing::{self, Format};
 use super::super::output::time;
 use super::super::{Context, Exit, typed};
 use crate::base::{Error, Result, units};
 use crate::image::Reference;
-use crate::store::Store;
-use crate::store::images::ImageSummary;
+use crate::ops::image_list::{self, Filter};
+use crate::store::{ImageSummary, Store};
 use clap::ArgMatches;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const NONE: &str = "<none>";
-const FILTERS: [&str; 9] = ["dangling", "label", "label!", "before", "since", "after", "reference", "until", "id"];
 const TITLES: [(&str, &str); 10] = [
     ("Repository", "REPOSITORY"),
     ("Tag", "TAG"),
@@ -32,7 +30,8 @@ const TITLES: [(&str, &str); 10] = [
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: ImagesArgs = typed(matches)?;
     let store = Store::open(&context.config.root)?;
-    let images = selected(&store, &args)?;
+    let filters = args.filter.iter().map(|f| f.parse()).collect::<Result<Vec<Filter>>>()?;
+    let images = image_list::list(&store, &filters)?;
     let mut lines: Vec<Line<'_>> = images.iter().flat_map(|image| lines_of(image, args.digests)).collect();
     if let Some(name) = &args.name {
         let (repository, tag) = wanted(name)?;
@@ -134,83 +133,14 @@ fn sort(lines: &mut [Line<'_>], key: &Option<String>) -> Result<()> {
     Ok(())
 }
 
-/// The images that pass the filters.
-fn selected(store: &Store, args: &ImagesArgs) -> Result<Vec<ImageSummary>> {
-    let filters = Filters::parse(&args.filter, &FILTERS)?;
-    let mut images = store.images()?;
-    let created = |text: &Option<String>| text.as_deref().and_then(time::parse);
-    let dangling = filters.switch("dangling")?;
-    let moment = |key: &'static str| -> Result<Vec<Option<Timestamp>>> {
-        filters.values(key).map(|name| created_of(store, &images, name)).collect()
-    };
-    let before = moment("before")?;
-    let after = [moment("since")?, moment("after")?].concat();
-    let until = filters.values("until").map(until).collect::<Result<Vec<_>>>()?;
-    images.retain(|image| {
-        let at = created(&image.created);
-        dangling.is_none_or(|d| d == image.names.is_empty())
-            && filters.labels(&image.labels)
-            && filters.any("reference", |pattern| image.names.iter().any(|n| fits(pattern, n)))
-            && filters.any("id", |id| image.id.hex().starts_with(id.trim_start_matches("sha256:")))
-            && before.iter().all(|limit| at < *limit)
-            && after.iter().all(|limit| at > *limit)
-            && until.iter().all(|limit| at < Some(*limit))
-    });
-    Ok(images)
-}
-
-fn created_of(store: &Store, images: &[ImageSummary], name: &str) -> Result<Option<Timestamp>> {
-    let manifest = store.find_image(name)?.manifest.digest;
-    let image = images.iter().find(|i| i.manifests.contains(&manifest));
-    Ok(image.and_then(|i| i.created.as_deref()).and_then(time::parse))
-}
-
-/// A time, or how long ago.
-fn until(text: &str) -> Result<Timestamp> {
-    let bad = || Error::usage(format!("invalid time `{text}`: use a span such as 24h, a date, or seconds since 1970"));
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Timestamp::from_second(seconds).map_err(|_| bad());
-    }
-    if let Some(time) = time::parse(text).or_else(|| time::parse(&format!("{text}T00:00:00Z"))) {
-        return Ok(time);
-    }
-    let span: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-    Timestamp::now().checked_sub(span).map_err(|_| bad())
-}
-
-/// docker's rule for `reference=`: the pattern is held against the familiar name with and without the tag.
-fn fits(pattern: &str, name: &Reference) -> bool {
-    let familiar = name.familiar_name();
-    let tagged = name.tag().map(|tag| format!("{familiar}:{tag}"));
-    let full = name.name();
-    glob(pattern, &familiar)
-        || tagged.is_some_and(|t| glob(pattern, &t))
-        || glob(pattern, &full)
-        || name.tag().is_some_and(|tag| glob(pattern, &format!("{full}:{tag}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_and_times() {
+    fn a_tag_counts_only_when_it_was_typed() {
         assert_eq!(wanted("alpine").unwrap(), ("alpine".to_owned(), None));
         assert_eq!(wanted("localhost:5000/a:1").unwrap(), ("localhost:5000/a".to_owned(), Some("1".to_owned())));
         assert_eq!(wanted("localhost:5000/a").unwrap().1, None);
-        let name: Reference = "docker.io/library/busybox:1.36".parse().unwrap();
-        for (pattern, fit) in [
-            ("busybox", true),
-            ("busy*", true),
-            ("busybox:1.*", true),
-            ("*:latest", false),
-            ("docker.io/library/*", true),
-        ] {
-            assert_eq!(fits(pattern, &name), fit, "{pattern}");
-        }
-        for good in ["24h", "10m", "2026-01-01", "1700000000", "2026-01-01T10:00:00Z"] {
-            assert!(until(good).is_ok(), "{good}");
-        }
-        assert!(until("soon").is_err());
     }
 }

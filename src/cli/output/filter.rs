@@ -54,87 +54,9 @@ impl Filters {
     }
 }
 
-/// True when `text` matches `pattern` as Go's `path.Match` does: `*` and `?` stop at `/`, `[a-z]` and `[^a-z]` are classes.
-pub(crate) fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    // Where to go on after the last `*` when what followed it did not fit; one star back is enough.
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        let step = match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-                continue;
-            }
-            Some('?') if text[t] != '/' => Some(p + 1),
-            Some('[') => class(&pattern[p..], text[t]).map(|length| p + length),
-            Some('\\') if pattern.get(p + 1) == Some(&text[t]) => Some(p + 2),
-            Some(c) if *c == text[t] => Some(p + 1),
-            _ => None,
-        };
-        match (step, star) {
-            (Some(next), _) => {
-                p = next;
-                t += 1;
-            }
-            (None, Some((at, from))) if text[from] != '/' => {
-                star = Some((at, from + 1));
-                p = at + 1;
-                t = from + 1;
-            }
-            _ => return false,
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-/// Length of the class that `pattern` begins with, if it holds `c`.
-fn class(pattern: &[char], c: char) -> Option<usize> {
-    let end = pattern.iter().skip(1).position(|c| *c == ']')? + 1;
-    let (negated, members) = match &pattern[1..end] {
-        ['^', rest @ ..] => (true, rest),
-        all => (false, all),
-    };
-    let mut found = false;
-    let mut i = 0;
-    while i < members.len() {
-        if let [from, '-', to, ..] = &members[i..] {
-            found |= (*from..=*to).contains(&c);
-            i += 3;
-        } else {
-            found |= members[i] == c;
-            i += 1;
-        }
-    }
-    (found != negated && c != '/').then_some(end + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn globs() {
-        for (pattern, text, fits) in [
-            ("*", "abc", true),
-            ("*", "a/b", false),
-            ("a*c", "abbc", true),
-            ("a*c*e", "abcde", true),
-            ("a?c", "abc", true),
-            ("a?c", "a/c", false),
-            ("[a-c]x", "bx", true),
-            ("[^a-c]x", "bx", false),
-            ("*:latest", "busybox:latest", true),
-            ("*/*", "a/b", true),
-            ("busy*", "busybox", true),
-            ("busy", "busybox", false),
-            ("", "", true),
-            ("[", "[", false),
-            ("a**b", "ab", true),
-        ] {
-            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn filters() {

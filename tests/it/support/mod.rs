@@ -21,6 +21,7 @@ pub mod image;
 pub mod layer;
 pub mod leaks;
 pub mod pty;
+pub mod registry;
 pub mod sandbox;
 
 #[allow(unused_imports, reason = "see above")]

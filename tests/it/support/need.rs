@@ -148,6 +148,11 @@ pub fn cgroup_folder() -> Option<PathBuf> {
     writable.then_some(folder)
 }
 
+/// The base image must have a shell: it has unless the machine has neither busybox nor `ldd`.
+pub fn shell() -> Need {
+    super::base::shell()
+}
+
 /// A tar of the real Alpine must be there (`RUNR_TEST_ALPINE_TAR`, made by `.ci/run`).
 pub fn alpine() -> Need {
     file_from("RUNR_TEST_ALPINE_TAR").map(drop)
