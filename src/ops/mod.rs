@@ -8,5 +8,6 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod layers;
+pub mod obtain;
 pub mod pull;
 pub mod run;

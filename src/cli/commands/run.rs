@@ -3,6 +3,7 @@
 use super::super::args::container::RunArgs;
 use super::super::args::locate::not_yet;
 use super::super::parse::create::{self, CreateRequest, Origin};
+use super::super::source;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
 use crate::base::progress::Silent;
@@ -12,6 +13,7 @@ use crate::ops::create::{Base, Created};
 use crate::spec::ContainerOptions;
 use crate::store::{Image, Store};
 use crate::supervise::client;
+use crate::userns::IdMap;
 use clap::ArgMatches;
 use std::io::Write;
 use std::path::Path;
@@ -55,7 +57,7 @@ fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<
     let created = match &request.origin {
         Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map, &Silent)?,
         Origin::Image(word) => {
-            let image = image(context, store, word, &request)?;
+            let image = image(context, store, word, &request, &map)?;
             ops::create::create(store, &Base::Image(&image, word), request.options, &map, &Silent)?
         }
     };
@@ -65,8 +67,9 @@ fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<
     Ok((created, options))
 }
 
-fn image(_context: &mut Context, store: &Store, word: &str, _request: &CreateRequest) -> Result<Image> {
-    store.load_image(&store.find_image(word)?)
+fn image(context: &mut Context, store: &Store, word: &str, request: &CreateRequest, map: &IdMap) -> Result<Image> {
+    let how = source::obtain(&context.config, &request.source, request.pull, request.platform.clone(), map)?;
+    ops::obtain::image(store, word, &how, &Silent)
 }
 
 fn write_new(path: &Path, text: &str, replace: bool) -> Result<()> {
