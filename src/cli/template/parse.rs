@@ -83,14 +83,14 @@ pub(super) fn parse(source: &str, tokens: Vec<Token>) -> Result<Vec<Node>, Fault
     let mut parser = Parser { source, tokens, at: 0, variables: vec!["$".to_owned()], ranges: 0, depth: 0 };
     let (nodes, end) = parser.list()?;
     match end {
-        End::Source => Ok(nodes),
-        End::End(place) => Err(Fault::syntax(place, "unexpected {{end}}")),
-        End::Else(place) => Err(Fault::syntax(place, "unexpected {{else}}")),
+        Stop::Source => Ok(nodes),
+        Stop::End(place) => Err(Fault::syntax(place, "unexpected {{end}}")),
+        Stop::Else(place) => Err(Fault::syntax(place, "unexpected {{else}}")),
     }
 }
 
 /// What ended a list of nodes.
-enum End {
+enum Stop {
     Source,
     End(usize),
     Else(usize),
@@ -131,7 +131,7 @@ impl Parser<'_> {
     }
 
     /// Nodes up to an `{{else}}` (its `{{else` consumed), an `{{end}}` (consumed) or the end of the source.
-    fn list(&mut self) -> Result<(Vec<Node>, End), Fault> {
+    fn list(&mut self) -> Result<(Vec<Node>, Stop), Fault> {
         let mut nodes = Vec::new();
         while let Some(token) = self.tokens.get(self.at).cloned() {
             self.at += 1;
@@ -147,11 +147,11 @@ impl Parser<'_> {
                 "end" => {
                     self.at += 1;
                     self.close("end")?;
-                    return Ok((nodes, End::End(token.start)));
+                    return Ok((nodes, Stop::End(token.start)));
                 }
                 "else" => {
                     self.at += 1;
-                    return Ok((nodes, End::Else(token.start)));
+                    return Ok((nodes, Stop::Else(token.start)));
                 }
                 "if" | "with" | "range" => {
                     self.at += 1;
@@ -180,7 +180,7 @@ impl Parser<'_> {
                 }
             }
         }
-        Ok((nodes, End::Source))
+        Ok((nodes, Stop::Source))
     }
 
     fn close(&mut self, context: &str) -> Result<(), Fault> {
@@ -208,9 +208,9 @@ impl Parser<'_> {
         let then = self.list()?;
         self.ranges -= usize::from(word == "range");
         let branch = match then {
-            (_, End::Source) => return self.fault("unexpected EOF"),
-            (then, End::End(_)) => Branch { pipeline, then, otherwise: Vec::new() },
-            (then, End::Else(_)) => {
+            (_, Stop::Source) => return self.fault("unexpected EOF"),
+            (then, Stop::End(_)) => Branch { pipeline, then, otherwise: Vec::new() },
+            (then, Stop::Else(_)) => {
                 let otherwise = self.otherwise(word)?;
                 Branch { pipeline, then, otherwise }
             }
@@ -232,9 +232,9 @@ impl Parser<'_> {
         }
         self.close("else")?;
         match self.list()? {
-            (nodes, End::End(_)) => Ok(nodes),
-            (_, End::Else(place)) => Err(Fault::syntax(place, "unexpected {{else}}")),
-            (_, End::Source) => self.fault("unexpected EOF"),
+            (nodes, Stop::End(_)) => Ok(nodes),
+            (_, Stop::Else(place)) => Err(Fault::syntax(place, "unexpected {{else}}")),
+            (_, Stop::Source) => self.fault("unexpected EOF"),
         }
     }
 
