@@ -69,6 +69,7 @@ pub(crate) const GROUPS: &[(&str, &str)] =
 /// All commands, in the order in which help lists them.
 pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<container::RunArgs>(&["run", "container run"], "Run a command in a new container", commands::run::run),
+    entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<system::InspectArgs>(&["inspect"], "Show everything about containers or images", commands::inspect::run),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),

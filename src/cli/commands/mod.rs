@@ -5,5 +5,6 @@ pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod pull;
 pub(crate) mod run;
 pub(crate) mod version;
