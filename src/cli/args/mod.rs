@@ -69,9 +69,20 @@ pub(crate) const GROUPS: &[(&str, &str)] =
 /// All commands, in the order in which help lists them.
 pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<container::RunArgs>(&["run", "container run"], "Run a command in a new container", commands::run::run),
+    entry::<container::PsArgs>(
+        &["ps", "container ls", "container list", "container ps"],
+        "List containers",
+        commands::ps::run,
+    ),
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
+    entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
     entry::<system::InspectArgs>(&["inspect"], "Show everything about containers or images", commands::inspect::run),
+    entry::<system::ContainerInspectArgs>(
+        &["container inspect"],
+        "Show everything about containers",
+        commands::inspect::container,
+    ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),

@@ -5,6 +5,8 @@ pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod version;
