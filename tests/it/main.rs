@@ -14,6 +14,8 @@
 mod support;
 
 mod cli;
+mod conformance;
+mod escape;
 mod nss;
 mod registry;
 mod rules;
