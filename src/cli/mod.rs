@@ -11,6 +11,8 @@ pub mod exit;
 #[allow(dead_code, reason = "the commands that print tables come next")]
 mod output;
 mod parse;
+mod source;
+mod terminal;
 
 pub use config::Config;
 pub use exit::Exit;

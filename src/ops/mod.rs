@@ -1,6 +1,10 @@
 //! The use cases: each is one function that the command line and the API call, with values in and values out.
 
+pub mod create;
+pub mod idmap;
 pub mod image_list;
 pub mod images;
 pub mod layers;
+pub mod obtain;
 pub mod pull;
+pub mod run;

@@ -35,7 +35,8 @@ impl Cgroup {
     /// Moves a process into it.
     pub(super) fn add(&self, pid: Pid) -> Result<()> {
         let file = self.folder.join("cgroup.procs");
-        std::fs::write(&file, pid.to_string()).doing(|| format!("move process {pid} into cgroup `{}`", self.folder.display()))
+        std::fs::write(&file, pid.to_string())
+            .doing(|| format!("move process {pid} into cgroup `{}`", self.folder.display()))
     }
 
     /// Kills every process in it (`cgroup.kill`, Linux 5.14); without that file nothing happens.

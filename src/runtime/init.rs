@@ -97,9 +97,11 @@ fn become_root(plan: &Plan) -> Result<()> {
     if plan.has(libc::CLONE_NEWUSER) {
         // Refused in a namespace whose map was written without privilege: then there are no groups to drop either that
         // the user did not have anyway.
-        drop(setgroups(&[]));
-        setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0)).doing(|| "become root of the user namespace")?;
-        setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).doing(|| "become root of the user namespace")?;
+        let _ = setgroups(&[]);
+        setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))
+            .doing(|| "become root of the user namespace")?;
+        setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))
+            .doing(|| "become root of the user namespace")?;
     }
     // From here to execve nobody in the container may look into this process or through its /proc/self/exe, which is runr's
     // own file on the host (CVE-2019-5736).

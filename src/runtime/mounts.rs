@@ -70,7 +70,9 @@ fn overlay(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<O
         match context.descriptor(key, &folder) {
             Ok(()) => Ok(()),
             // Layers by descriptor came with Linux 6.13; `lowerdir+` by path with 6.8.
-            Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => context.string(key, path.as_os_str().as_encoded_bytes()),
+            Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => {
+                context.string(key, path.as_os_str().as_encoded_bytes())
+            }
             Err(e) => Err(e).doing(|| format!("add layer `{}` to the overlay", path.display())),
         }
     };
@@ -87,13 +89,14 @@ fn overlay(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<O
 /// Before Linux 6.8 all lower folders come in one option of at most a page, so they are named relative to their common
 /// parent: `<diff id>/<map>/fs`.
 fn overlay_by_string(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
-    let base = lowers.iter().skip(1).fold(lowers.first().and_then(|p| p.parent()).map(Path::to_path_buf), |base, lower| {
-        let mut base = base?;
-        while !lower.starts_with(&base) {
-            base = base.parent()?.to_path_buf();
-        }
-        Some(base)
-    });
+    let base =
+        lowers.iter().skip(1).fold(lowers.first().and_then(|p| p.parent()).map(Path::to_path_buf), |base, lower| {
+            let mut base = base?;
+            while !lower.starts_with(&base) {
+                base = base.parent()?.to_path_buf();
+            }
+            Some(base)
+        });
     let base = base.unwrap_or_else(|| "/".into());
     let here = tree::open_path(Path::new("."))?;
     nix::unistd::chdir(&base).doing(|| format!("enter `{}`", base.display()))?;
@@ -153,9 +156,7 @@ fn mount_step(root: &OwnedFd, step: &MountStep, notes: &mut Vec<String>) -> Resu
 
 fn filesystem(kind: &'static str, options: &MountOptions, target: &str) -> Result<OwnedFd> {
     let context = FsContext::open(kind)?;
-    if kind != "proc" && kind != "sysfs" {
-        context.string("source", if target == "/dev/shm" { "shm" } else { kind })?;
-    }
+    context.string("source", if target == "/dev/shm" { "shm" } else { kind })?;
     for (key, value) in &options.data {
         match value {
             Some(value) => context.string(key, value)?,

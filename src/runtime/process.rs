@@ -27,7 +27,8 @@ pub(super) struct Command {
 /// Sets everything on this process. The container's root is `/` already.
 pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     let process = &plan.process;
-    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
+    let root =
+        nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
     let user = users::resolve(root.as_fd(), &process.user, &process.groups)?;
     let mut env = process.env.clone();
     if !env.iter().any(|e| e.starts_with("HOME=")) {
@@ -39,7 +40,8 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     }
     // As root, so that a folder that only root may create is created; docker does the same.
     enter_workdir(&process.cwd)?;
-    caps::limit_bounding(process.capabilities.bounding)?;
+    let capabilities = if user.uid == 0 { &process.capabilities } else { &process.user_capabilities };
+    caps::limit_bounding(capabilities.bounding)?;
     if !process.no_new_privileges {
         // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it is installed before that is given up.
         install_filter(plan)?;
@@ -47,7 +49,7 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     change_user(plan, &user)?;
     // A folder that root cannot enter (a user's own on NFS, a bind of mode 0700) may be open to the user.
     nix::unistd::chdir(process.cwd.as_str()).map_err(|e| explain_workdir(e, &process.cwd))?;
-    caps::apply(&process.capabilities)?;
+    caps::apply(capabilities)?;
     // The last change of credentials is done: earlier, it would have been cleared.
     sysproc::set_parent_death_signal(Signal::SIGKILL)?;
     if process.no_new_privileges {
@@ -55,7 +57,8 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
         install_filter(plan)?;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(process.umask));
-    let search_path = env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
+    let search_path =
+        env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
     Ok(Command {
         program: process.args[0].clone(),
         args: c_strings(&process.args, "argument")?,
@@ -65,7 +68,7 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
 }
 
 fn install_filter(plan: &Plan) -> Result<()> {
-    if plan.seccomp.is_empty() { Ok(()) } else { crate::sys::seccomp::install(&plan.seccomp) }
+    plan.seccomp.as_ref().map_or(Ok(()), super::seccomp::Program::install)
 }
 
 /// The pipes of the standard streams belong to the container's user, so that it can open /dev/stdout by name. They are the
@@ -73,13 +76,15 @@ fn install_filter(plan: &Plan) -> Result<()> {
 fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
     if process.terminal {
         let group = None;
-        nix::unistd::fchown(std::io::stdin(), Some(Uid::from_raw(uid)), group).doing(|| "give the terminal to the user")?;
+        nix::unistd::fchown(std::io::stdin(), Some(Uid::from_raw(uid)), group)
+            .doing(|| "give the terminal to the user")?;
         return Ok(());
     }
     for stream in [std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
         let stat = fstat(stream).doing(|| "look at the standard streams")?;
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() {
-            nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None).doing(|| "give the standard streams to the user")?;
+            nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None)
+                .doing(|| "give the standard streams to the user")?;
         }
     }
     Ok(())
@@ -143,7 +148,8 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
 }
 
 fn c_strings(texts: &[String], what: &str) -> Result<Vec<CString>> {
-    let convert = |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
+    let convert =
+        |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
     texts.iter().map(convert).collect()
 }
 

@@ -22,3 +22,22 @@ pub fn open_in_root(root: impl AsFd, path: &Path, flags: OFlag, mode: Mode) -> R
         }
     }
 }
+
+/// Writes without ever waiting: pwritev2(2) with RWF_NOWAIT, which pipes know since Linux 6.5; before, at most `safe` bytes
+/// after a look with poll(2). EAGAIN when there is no room.
+pub fn write_nowait(fd: impl AsFd, bytes: &[u8], safe: usize) -> std::result::Result<usize, Errno> {
+    use std::os::fd::AsRawFd;
+    let slice = libc::iovec { iov_base: bytes.as_ptr() as *mut libc::c_void, iov_len: bytes.len() };
+    // SAFETY: the vector points at `bytes`, which the call only reads and which lives through it; offset -1 means the
+    // file's own position, as pipes want it.
+    let ret = unsafe { libc::pwritev2(fd.as_fd().as_raw_fd(), &raw const slice, 1, -1, libc::RWF_NOWAIT) };
+    match Errno::result(ret) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::ESPIPE | Errno::EINVAL) => {}
+        other => return other.map(|n| n as usize),
+    }
+    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLOUT)];
+    match nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO)? {
+        0 => Err(Errno::EAGAIN),
+        _ => nix::unistd::write(&fd, &bytes[..bytes.len().min(safe)]),
+    }
+}

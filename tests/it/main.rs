@@ -17,6 +17,7 @@ mod cli;
 mod conformance;
 mod escape;
 mod nss;
+mod readme;
 mod registry;
 mod rules;
 mod sandboxes;

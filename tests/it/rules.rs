@@ -348,23 +348,38 @@ fn every_file_opens_with_its_duty() {
     assert!(silent.is_empty(), "these don't open with `//!` and their duty: {silent:?}");
 }
 
-#[test]
-fn every_test_file_is_registered() {
+/// The Rust files of a folder of tests, and of those below it, that their folder's list does not declare.
+fn unregistered(folder: &Path, list: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let declared: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|l| l.trim().trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
     let mut missing = Vec::new();
-    for (folder, list) in [("tests/it", "tests/it/main.rs"), ("tests/it/support", "tests/it/support/mod.rs")] {
-        let list_text = std::fs::read_to_string(root().join(list)).unwrap();
-        let declared: BTreeSet<&str> = list_text
-            .lines()
-            .filter_map(|l| l.trim().trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
-            .collect();
-        for entry in std::fs::read_dir(root().join(folder)).unwrap().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(stem) = name.strip_suffix(".rs") else { continue };
-            if stem != "main" && stem != "mod" && !declared.contains(stem) {
-                missing.push(format!("{folder}/{name} is not declared in {list}: its tests never run"));
-            }
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let is_folder = entry.file_type().unwrap().is_dir();
+        if !is_folder && (path.extension().is_none_or(|e| e != "rs") || stem == "main" || stem == "mod") {
+            continue;
+        }
+        if is_folder {
+            let own_list = [path.join("mod.rs"), path.with_extension("rs")].into_iter().find(|l| l.exists());
+            // A folder without a list holds data.
+            let Some(own_list) = own_list else { continue };
+            missing.extend(unregistered(&path, &own_list));
+        }
+        if !declared.contains(stem.as_str()) {
+            missing.push(format!("{} is not declared in {}: its tests never run", path.display(), list.display()));
         }
     }
+    missing
+}
+
+#[test]
+fn every_test_file_is_registered() {
+    let folder = root().join("tests/it");
+    let missing = unregistered(&folder, &folder.join("main.rs"));
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
