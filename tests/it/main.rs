@@ -16,6 +16,7 @@ mod support;
 mod cli;
 mod conformance;
 mod escape;
+mod format;
 mod nss;
 mod readme;
 mod registry;

@@ -88,6 +88,17 @@ fn an_image_is_pulled_by_tag_and_by_digest() {
 }
 
 #[test]
+fn a_registry_at_an_ipv6_address_is_reached() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        return crate::support::need::skip("ipv6", "no IPv6 on loopback");
+    };
+    let (registry, image) = (Registry::on(listener, Options::default()), image());
+    let name = registry.add(&image, "app", "1");
+    assert!(name.starts_with("[::1]:"), "{name}");
+    check_whole(&source(&name), &image);
+}
+
+#[test]
 fn an_index_leads_to_the_manifests_it_describes_and_to_nothing_else() {
     let (registry, image) = (Registry::start(), image());
     registry.add(&image, "app", "amd64");

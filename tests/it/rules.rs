@@ -400,6 +400,43 @@ fn only_the_command_line_reads_the_environment() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Every test function, as `docs/architecture.md` spells it: `nss::x` of tests/it, `store::layers::tests::x` of src.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in ["src", "tests/it"] {
+        for file in files_below(&root().join(folder), &|p| p.extension().is_some_and(|e| e == "rs")) {
+            let below = file.strip_prefix(root().join(folder)).unwrap().with_extension("");
+            let module = below.display().to_string().replace('/', "::");
+            let module = module.trim_end_matches("::mod").to_owned();
+            let inner = if folder == "src" && !module.ends_with("tests") { "::tests" } else { "" };
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (at, _) in text.match_indices("#[test]") {
+                let name = text[at..].split("fn ").nth(1).and_then(|t| t.split('(').next()).unwrap_or_default();
+                names.insert(format!("{module}{inner}::{name}"));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_decision_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let table = page.split("<!-- decisions -->").nth(1).unwrap();
+    let known = test_names();
+    let mut wrong = Vec::new();
+    for row in table.lines().filter(|l| l.starts_with("| ")).skip(1) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [decision, _, tests] = cells[..] else { panic!("not three cells: {row}") };
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            wrong.push(format!("no test keeps: {decision}"));
+        }
+        wrong.extend(named.iter().filter(|n| !known.contains(**n)).map(|n| format!("no such test: {n}")));
+    }
+    assert!(wrong.is_empty(), "docs/architecture.md: {}", wrong.join("\n"));
+}
+
 #[test]
 fn no_file_names_a_path_of_this_machine() {
     // A path that only one machine has: where this tree stands now, and where its author's programs are.

@@ -55,7 +55,16 @@ fn a_certificate_is_good_for_its_names_only_and_also_when_it_signs_itself() {
     let (registry, image) = tls_registry(&certificates);
     certificates.write_authority(dir.path());
     let trusting = || Config { cert_dir: Some(dir.path().to_owned()), ..named(dir.path()) };
-    check_whole(&source_with(trusting(), &format!("registry.test:{}/app:1", port(&registry))), &image);
+    let name = format!("registry.test:{}/app:1", port(&registry));
+    check_whole(&source_with(trusting(), &name), &image);
+    // Also when it was put among the system's roots.
+    let system = || Config { ssl_cert_file: Some(dir.path().join("ca.crt")), ..named(dir.path()) };
+    check_whole(&source_with(system(), &name), &image);
+    let other = Certificates::self_signed(&["registry.test"]);
+    other.write_authority(dir.path());
+    let e = source_with(trusting(), &name).root_manifest().unwrap_err();
+    assert!(e.to_string().starts_with("verify the certificate of `registry.test:"), "{e}");
+    certificates.write_authority(dir.path());
     let e = source_with(trusting(), &format!("other.test:{}/app:1", port(&registry))).root_manifest().unwrap_err();
     assert!(e.to_string().ends_with("it is for another name"), "{e}");
 }
