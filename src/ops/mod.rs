@@ -1,5 +1,6 @@
 //! The use cases: each is one function that the command line and the API call, with values in and values out.
 
+pub mod containers;
 pub mod create;
 pub mod idmap;
 pub mod image_list;
