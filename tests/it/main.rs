@@ -16,6 +16,7 @@ mod support;
 mod cli;
 mod format;
 mod nss;
+mod powercut;
 mod readme;
 mod registry;
 mod rules;
