@@ -8,10 +8,10 @@ mod args;
 mod commands;
 pub mod config;
 pub mod exit;
-#[allow(dead_code, reason = "the commands that print tables come next")]
 mod output;
 mod parse;
 mod source;
+mod template;
 mod terminal;
 
 pub use config::Config;

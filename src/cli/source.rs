@@ -11,7 +11,6 @@ use crate::registry;
 use crate::registry::credentials::{AuthFiles, Credentials};
 use crate::unpack::Limits;
 use crate::userns::IdMap;
-use std::ffi::OsString;
 
 /// Everything a pull needs to know.
 pub(crate) fn obtain(
@@ -27,8 +26,7 @@ pub(crate) fn obtain(
 
 /// The registry client's settings: the environment, with the flags laid over it.
 pub(crate) fn registry(config: &Config, args: &SourceArgs) -> Result<registry::Config> {
-    let get = |name: &str| config.env.get(name).map(OsString::from);
-    let mut settings = registry::Config::from_environment(&get, Some(&config.home));
+    let mut settings = config.registry();
     settings.tls_verify = args.tls_verify;
     settings.cert_dir = args.cert_dir.as_ref().map(|dir| config.working_dir.join(dir));
     if let Some(file) = &args.authfile {

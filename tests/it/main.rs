@@ -14,7 +14,9 @@
 mod support;
 
 mod cli;
+mod format;
 mod nss;
+mod powercut;
 mod readme;
 mod registry;
 mod rules;

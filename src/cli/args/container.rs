@@ -23,12 +23,12 @@ Examples:
 
 /// `run`.
 #[derive(Debug, Args)]
-#[command(after_long_help = RUN_EXAMPLES)]
+#[command(after_help = RUN_EXAMPLES)]
 pub(crate) struct RunArgs {
     /// Leave the container in the background and print its id
     #[arg(short, long)]
     pub(crate) detach: bool,
-    /// Pass signals that runr gets on to the container
+    /// Pass signals that runr gets on to the container (default; switch off with =false)
     #[arg(long, default_value = "true")]
     pub(crate) sig_proxy: bool,
     /// Connect only these of stdin, stdout, stderr
@@ -80,7 +80,7 @@ pub(crate) struct ProcessArgs {
     /// Pass the caller's whole environment on
     #[arg(long)]
     pub(crate) env_host: bool,
-    /// Pass the caller's proxy variables on
+    /// Pass the caller's proxy variables on (default; switch off with =false)
     #[arg(long, default_value = "true")]
     pub(crate) http_proxy: bool,
     /// Take a variable of the image away
@@ -134,7 +134,7 @@ pub(crate) struct FileArgs {
     /// Make the root file system read-only
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// With --read-only: keep /run, /tmp and /var/tmp writable in memory
+    /// With --read-only: /run, /tmp and /var/tmp in memory (default; switch off with =false)
     #[arg(long, default_value = "true")]
     pub(crate) read_only_tmpfs: bool,
     /// Give a device of this machine

@@ -40,13 +40,13 @@ impl CommandEntry {
     pub(crate) fn command(&self) -> Command {
         let command = Command::new(self.name())
             .bin_name(format!("runr {}", self.name()))
-            .about(self.about)
             .disable_help_flag(true)
             .disable_version_flag(true)
             .disable_help_subcommand(true)
             .args_override_self(true);
-        let command = (self.arguments)(command);
-        let help = clap::Arg::new("help").long("help").help("Print help").action(clap::ArgAction::HelpLong);
+        // clap takes the doc comment of the type for the command's description: that one is for readers of the source.
+        let command = (self.arguments)(command).about(self.about).long_about(None::<&str>);
+        let help = clap::Arg::new("help").long("help").help("Print help").action(clap::ArgAction::HelpShort);
         // `-h` is the host name of `run` and `create`.
         let taken = command.get_arguments().any(|a| a.get_short() == Some('h'));
         command.arg(if taken { help } else { help.short('h') })
@@ -69,6 +69,11 @@ pub(crate) const GROUPS: &[(&str, &str)] =
 /// All commands, in the order in which help lists them.
 pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<container::RunArgs>(&["run", "container run"], "Run a command in a new container", commands::run::run),
+    entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
+    entry::<system::InspectArgs>(&["inspect"], "Show everything about containers or images", commands::inspect::run),
+    entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
+    entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
+    entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),
 ];
 

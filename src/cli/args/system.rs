@@ -9,3 +9,47 @@ pub(crate) struct VersionArgs {
     #[arg(short, long, value_name = "TEMPLATE")]
     pub(crate) format: Option<String>,
 }
+
+/// `info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Print by a Go template, or json
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Print by a Go template, or json
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+    /// Only objects of this type: container or image
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) r#type: Option<String>,
+    /// Also the size of a container's files
+    #[arg(short, long)]
+    pub(crate) size: bool,
+    /// Names or ids
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+/// `image inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct ImageInspectArgs {
+    /// Print by a Go template, or json
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+    /// Names or ids
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) names: Vec<String>,
+}
