@@ -1,6 +1,7 @@
 //! The use cases: each is one function that the command line and the API call, with values in and values out. Nothing here
 //! prints, and nothing here knows how a command is spelled.
 
+pub mod containers;
 pub mod create;
 pub mod doctor;
 pub mod idmap;

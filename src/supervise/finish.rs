@@ -40,6 +40,8 @@ pub(super) fn ended(assignment: Assignment, running: Running, client: Option<Cha
     if let Some(trash) = removed {
         delete(&trash, &prepared.user_namespace);
     }
+    // Nobody waits for this process any more, so it is the one to tidy up after others.
+    super::orphans::sweep(&assignment.store);
     0
 }
 

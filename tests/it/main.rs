@@ -18,6 +18,7 @@ mod conformance;
 mod escape;
 mod format;
 mod nss;
+mod powercut;
 mod readme;
 mod registry;
 mod rules;

@@ -137,6 +137,12 @@ pub fn tun() -> Need {
     )
 }
 
+/// Files can be mounted as disks.
+pub fn loop_device() -> Need {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    when(*FOUND.get_or_init(|| succeeds("losetup", &["--find"])), "there are no loop devices")
+}
+
 /// A cgroup v2 folder must be delegated to this user.
 pub fn cgroup() -> Need {
     when(cgroup_folder().is_some(), "no delegated cgroup v2 folder")
