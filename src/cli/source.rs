@@ -4,10 +4,12 @@ use super::args::image::SourceArgs;
 use super::config::Config;
 use crate::base::Result;
 use crate::image::Platform;
+use crate::ops::layers::DEFAULT_PARALLEL;
 use crate::ops::obtain::Obtain;
 use crate::ops::pull::{Policy, PullOptions};
 use crate::registry;
 use crate::registry::credentials::{AuthFiles, Credentials};
+use crate::unpack::Limits;
 use crate::userns::IdMap;
 
 /// Everything a pull needs to know.
@@ -18,7 +20,7 @@ pub(crate) fn obtain(
     platform: Option<Platform>,
     map: &IdMap,
 ) -> Result<Obtain> {
-    let options = PullOptions { platform, map: map.clone(), ..PullOptions::new()? };
+    let options = PullOptions { platform, map: map.clone(), max_parallel: DEFAULT_PARALLEL, limits: Limits::default() };
     Ok(Obtain { policy, registry: registry(config, args)?, options })
 }
 

@@ -3,6 +3,7 @@
 
 pub mod container_inspect;
 pub mod container_list;
+pub mod containers;
 pub mod create;
 pub mod doctor;
 pub mod idmap;

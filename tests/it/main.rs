@@ -14,8 +14,11 @@
 mod support;
 
 mod cli;
+mod conformance;
+mod escape;
 mod format;
 mod nss;
+mod powercut;
 mod readme;
 mod registry;
 mod rules;

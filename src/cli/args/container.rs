@@ -322,3 +322,32 @@ pub(crate) struct PsArgs {
     #[arg(long)]
     pub(crate) sync: bool,
 }
+
+/// `rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// All containers; those that run only with --force
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Kill those that run; say nothing about those that do not exist
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Say nothing about containers that do not exist
+    #[arg(short, long)]
+    pub(crate) ignore: bool,
+    /// Read ids from a file that --cidfile wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cidfile: Vec<String>,
+    /// Only what fits, as for ps
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// The last one that was made
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Accepted for scripts: anonymous volumes always go with their container
+    #[arg(short, long)]
+    pub(crate) volumes: bool,
+    /// Names or ids
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}

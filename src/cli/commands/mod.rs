@@ -7,6 +7,7 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod version;

@@ -15,7 +15,7 @@ use clap::ArgMatches;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-const FILTERS: [&str; 14] = [
+pub(super) const FILTERS: [&str; 14] = [
     "id", "name", "label", "label!", "status", "exited", "ancestor", "before", "since", "network", "volume", "until",
     "health", "command",
 ];
@@ -77,10 +77,24 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 
 /// Which containers are meant: the running ones, unless something asks for more.
 fn selected(store: &Store, all: Vec<Container>, args: &PsArgs, filters: &Filters) -> Result<Vec<Container>> {
+    let mut shown = filtered(store, all, filters)?;
     let wants_all = args.all
         || args.latest
         || args.last.is_some_and(|n| n >= 0)
         || ["status", "exited"].iter().any(|key| filters.values(key).next().is_some());
+    if !wants_all {
+        shown.retain(|c| c.state.status == Status::Running);
+    }
+    if args.latest {
+        shown.truncate(1);
+    } else if let Some(count) = args.last.and_then(|n| usize::try_from(n).ok()) {
+        shown.truncate(count);
+    }
+    Ok(shown)
+}
+
+/// The containers that pass all filters, running or not.
+pub(super) fn filtered(store: &Store, all: Vec<Container>, filters: &Filters) -> Result<Vec<Container>> {
     for value in filters.values("status") {
         if !["created", "running", "exited", "paused", "restarting", "removing", "dead", "stopped"].contains(&value) {
             return Err(Error::usage(format!("invalid filter `status={value}`"))
@@ -96,16 +110,7 @@ fn selected(store: &Store, all: Vec<Container>, args: &PsArgs, filters: &Filters
         let created = time::parse(&c.record.created);
         matches(c, filters) && before.iter().all(|t| created < *t) && since.iter().all(|t| created > *t)
     };
-    let mut shown: Vec<Container> = all.into_iter().filter(passes).collect();
-    if !wants_all {
-        shown.retain(|c| c.state.status == Status::Running);
-    }
-    if args.latest {
-        shown.truncate(1);
-    } else if let Some(count) = args.last.and_then(|n| usize::try_from(n).ok()) {
-        shown.truncate(count);
-    }
-    Ok(shown)
+    Ok(all.into_iter().filter(passes).collect())
 }
 
 fn matches(c: &Container, filters: &Filters) -> bool {
@@ -172,7 +177,7 @@ fn row(c: &Container, args: &PsArgs, now: Timestamp) -> Result<Value> {
     let (record, state) = (&c.record, &c.state);
     let created = time::parse(&record.created);
     let since = created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, now));
-    let command = record.command.join(" ");
+    let command = command_line(&record.command);
     let command = if args.no_trunc { command } else { ellipsis(&command, 20) };
     let id = if args.no_trunc { record.id.clone() } else { short(&record.id).to_owned() };
     let image = record.image.as_ref().map(|i| i.name.clone());
@@ -223,6 +228,12 @@ fn status(c: &Container, now: Timestamp) -> String {
             }
         }
     }
+}
+
+/// docker puts arguments with spaces into quotes.
+fn command_line(words: &[String]) -> String {
+    let quote = |w: &String| if w.contains(' ') { format!("'{w}'") } else { w.clone() };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
 fn ellipsis(text: &str, most: usize) -> String {

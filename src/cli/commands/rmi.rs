@@ -3,7 +3,7 @@
 use super::super::args::image::RmiArgs;
 use super::super::{Context, Exit, typed};
 use crate::base::{Error, Kind, Result};
-use crate::ops::container_list;
+use crate::ops::containers;
 use crate::ops::images::{self, RemoveOptions, Removed};
 use crate::store::Store;
 use clap::ArgMatches;
@@ -14,7 +14,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let store = Store::open(&context.config.root)?;
     let names = if args.all { all(&store)? } else { args.images.clone() };
     let options = RemoveOptions { force: args.force };
-    let users = || container_list::image_users(&store);
+    let users = || containers::image_users(&store);
     let mut failed: Option<Error> = None;
     for name in &names {
         match images::remove(&store, name, options, &users) {
