@@ -2,6 +2,7 @@
 //! capabilities, system call filter, and last the search for the program.
 
 use super::caps;
+use super::command::{Command, c_strings};
 use super::plan::{Plan, ProcessPlan};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::rootfs::users;
@@ -11,21 +12,10 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use std::ffi::CString;
-use std::os::fd::AsFd;
-use std::path::Path;
-
-/// A process with all its attributes set, one execve away from being the command.
-#[derive(Debug)]
-pub(super) struct Command {
-    program: String,
-    args: Vec<CString>,
-    env: Vec<CString>,
-    search_path: String,
-}
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Sets everything on this process. The container's root is `/` already.
-pub(super) fn prepare(plan: &Plan) -> Result<Command> {
+pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> {
     let process = &plan.process;
     let root =
         nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
@@ -35,6 +25,7 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
         env.push(format!("HOME={}", user.home));
     }
     own_streams(process, user.uid)?;
+    own_null()?;
     for (resource, soft, hard) in &process.rlimits {
         sysproc::set_rlimit(*resource, *soft, *hard).map_err(explain_rlimit)?;
     }
@@ -60,10 +51,12 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     let search_path =
         env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
     Ok(Command {
-        program: process.args[0].clone(),
         args: c_strings(&process.args, "argument")?,
         env: c_strings(&env, "environment variable")?,
         search_path,
+        init: process.init,
+        terminal: process.terminal,
+        own_exe,
     })
 }
 
@@ -85,6 +78,23 @@ fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() {
             nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None)
                 .doing(|| "give the standard streams to the user")?;
+        }
+    }
+    Ok(())
+}
+
+/// A standard stream that is /dev/null becomes the container's own: `/proc/self/fd/0` then names a file that is there.
+fn own_null() -> Result<()> {
+    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
+    // A root without /dev/null (`--rootfs` of an empty tree with /dev mounted by the user) keeps the host's.
+    let Ok(null) = null else { return Ok(()) };
+    let device = fstat(&null).doing(|| "look at /dev/null")?.st_rdev;
+    for (number, stream) in
+        [(0, std::io::stdin().as_fd()), (1, std::io::stdout().as_fd()), (2, std::io::stderr().as_fd())]
+    {
+        let stat = fstat(stream).doing(|| "look at the standard streams")?;
+        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits() && stat.st_rdev == device {
+            sysproc::copy_descriptor(null.as_raw_fd(), number)?;
         }
     }
     Ok(())
@@ -145,64 +155,4 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
     setresuid(uid, uid, uid).doing(|| format!("change to user {uid}"))?;
     // A change of ids makes the process dumpable again when the kernel's `suid_dumpable` says so.
     nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
-}
-
-fn c_strings(texts: &[String], what: &str) -> Result<Vec<CString>> {
-    let convert =
-        |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
-    texts.iter().map(convert).collect()
-}
-
-impl Command {
-    /// Executes the command; returns only to say why not, as the shell's 126 and 127 tell them apart.
-    pub(super) fn execute(&self) -> Error {
-        if self.program.is_empty() {
-            return not_found(&self.program, "the command is empty");
-        }
-        if self.program.contains('/') {
-            let errno = self.try_path(&self.program);
-            return self.explain(&self.program, errno);
-        }
-        let mut denied = None;
-        for folder in self.search_path.split(':') {
-            let path = format!("{}/{}", if folder.is_empty() { "." } else { folder }, self.program);
-            match self.try_path(&path) {
-                Errno::ENOENT | Errno::ENOTDIR if !Path::new(&path).exists() => {}
-                // execvp(3) goes on after EACCES and reports it when nothing else is found.
-                Errno::EACCES => denied = Some(path),
-                other => return self.explain(&path, other),
-            }
-        }
-        match denied {
-            Some(path) => self.explain(&path, Errno::EACCES),
-            None => not_found(&self.program, "executable file not found in $PATH"),
-        }
-    }
-
-    fn try_path(&self, path: &str) -> Errno {
-        match CString::new(path) {
-            Ok(c_path) => sysproc::execute(&c_path, &self.args, &self.env),
-            Err(_) => Errno::EINVAL,
-        }
-    }
-
-    fn explain(&self, path: &str, errno: Errno) -> Error {
-        let denied = |text: &str| Error::new(Kind::CommandNotExecutable, text).step(format!("execute `{path}`"));
-        match errno {
-            Errno::ENOENT | Errno::ENOTDIR if Path::new(path).exists() => {
-                not_found(path, "its interpreter does not exist (ENOENT)")
-                    .hint("the program was built for another C library than the image has, or its `#!` line names a missing program")
-            }
-            Errno::ENOENT | Errno::ENOTDIR => not_found(path, "no such file or directory (ENOENT)"),
-            Errno::EACCES if Path::new(path).is_dir() => denied("is a directory: permission denied (EACCES)"),
-            Errno::EACCES => denied("permission denied (EACCES)"),
-            Errno::ENOEXEC => denied("exec format error (ENOEXEC)")
-                .hint("the file is for another architecture, or a script without a `#!` line"),
-            other => Error::from(other).with_kind(Kind::CommandNotExecutable).step(format!("execute `{path}`")),
-        }
-    }
-}
-
-fn not_found(path: &str, why: &str) -> Error {
-    Error::new(Kind::CommandNotFound, why).step(format!("execute `{path}`"))
 }
