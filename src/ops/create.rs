@@ -154,6 +154,7 @@ fn facts(id: &str, options: &ContainerOptions, map: &IdMap, folder: &Path) -> Re
         volumes: Default::default(),
         tty_group: map.host_gid(crate::spec::defaults::TTY_GID).is_some(),
         cgroup2: cgroup::has_cgroup2(),
+        host_mqueue: Path::new("/dev/mqueue").is_dir(),
         last_capability: crate::sys::caps::last(),
         kernel: kernel_version(),
         seccomp: seccomp_profile(options)?,

@@ -24,8 +24,8 @@ pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> 
     if !env.iter().any(|e| e.starts_with("HOME=")) {
         env.push(format!("HOME={}", user.home));
     }
+    reopen_null()?;
     own_streams(process, user.uid)?;
-    own_null()?;
     for (resource, soft, hard) in &process.rlimits {
         sysproc::set_rlimit(*resource, *soft, *hard).map_err(explain_rlimit)?;
     }
@@ -40,6 +40,7 @@ pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> 
     change_user(plan, &user)?;
     // A folder that root cannot enter (a user's own on NFS, a bind of mode 0700) may be open to the user.
     nix::unistd::chdir(process.cwd.as_str()).map_err(|e| explain_workdir(e, &process.cwd))?;
+    require_inside(&process.cwd)?;
     caps::apply(capabilities)?;
     // The last change of credentials is done: earlier, it would have been cleared.
     sysproc::set_parent_death_signal(Signal::SIGKILL)?;
@@ -64,8 +65,29 @@ fn install_filter(plan: &Plan) -> Result<()> {
     plan.seccomp.as_ref().map_or(Ok(()), super::seccomp::Program::install)
 }
 
-/// The pipes of the standard streams belong to the container's user, so that it can open /dev/stdout by name. They are the
-/// monitor's own; what the caller passed in is left as it is.
+/// Streams that are the host's /dev/null become the container's, so that their names (`/proc/self/fd/0`) lead there.
+fn reopen_null() -> Result<()> {
+    let is_null = |stat: &nix::sys::stat::FileStat| {
+        stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits() && stat.st_rdev == nix::sys::stat::makedev(1, 3)
+    };
+    for (number, stream) in (0..).zip([std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()])
+    {
+        if !is_null(&fstat(stream).doing(|| "look at the standard streams")?) {
+            continue;
+        }
+        // A folder mounted at /dev by the user may hold anything there: then the host's stays.
+        let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        if let Ok(own) = nix::fcntl::open("/dev/null", flags, Mode::empty())
+            && fstat(&own).is_ok_and(|stat| is_null(&stat))
+        {
+            sysproc::copy_descriptor(own.as_raw_fd(), number)?;
+        }
+    }
+    Ok(())
+}
+
+/// The pipes of the standard streams belong to the container's user, so that it can open /dev/stdout by name. One that
+/// belongs to somebody outside the user namespace (`sudo -u x runr … | cat`) cannot be given and stays as it is.
 fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
     if process.terminal {
         let group = None;
@@ -76,25 +98,10 @@ fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
     for stream in [std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
         let stat = fstat(stream).doing(|| "look at the standard streams")?;
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() {
-            nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None)
-                .doing(|| "give the standard streams to the user")?;
-        }
-    }
-    Ok(())
-}
-
-/// A standard stream that is /dev/null becomes the container's own: `/proc/self/fd/0` then names a file that is there.
-fn own_null() -> Result<()> {
-    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
-    // A root without /dev/null (`--rootfs` of an empty tree with /dev mounted by the user) keeps the host's.
-    let Ok(null) = null else { return Ok(()) };
-    let device = fstat(&null).doing(|| "look at /dev/null")?.st_rdev;
-    for (number, stream) in
-        [(0, std::io::stdin().as_fd()), (1, std::io::stdout().as_fd()), (2, std::io::stderr().as_fd())]
-    {
-        let stat = fstat(stream).doing(|| "look at the standard streams")?;
-        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits() && stat.st_rdev == device {
-            sysproc::copy_descriptor(null.as_raw_fd(), number)?;
+            match nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None) {
+                Err(Errno::EPERM | Errno::EINVAL | Errno::EOVERFLOW) => {}
+                other => other.doing(|| "give the standard streams to the user")?,
+            }
         }
     }
     Ok(())
@@ -123,6 +130,11 @@ fn enter_workdir(cwd: &str) -> Result<()> {
         Err(Errno::EACCES) => return Ok(()),
         Err(e) => return Err(explain_workdir(e, cwd)),
     }
+    require_inside(cwd)
+}
+
+/// The kernel begins the name of a folder that is not below the root with `(unreachable)`.
+fn require_inside(cwd: &str) -> Result<()> {
     let here = nix::unistd::getcwd().map_err(|e| explain_workdir(e, cwd))?;
     if here.is_absolute() {
         return Ok(());
@@ -144,7 +156,10 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
         mapped(user.uid, plan.map.host_uid(user.uid), "user id")?;
         mapped(user.gid, plan.map.host_gid(user.gid), "group id")?;
     }
-    let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    // The primary group as well: else a set-group-id program could shed it, and with it what files deny to the group
+    // (CVE-2022-36109).
+    let others = user.groups.iter().filter(|g| **g != user.gid);
+    let groups: Vec<Gid> = std::iter::once(&user.gid).chain(others).map(|g| Gid::from_raw(*g)).collect();
     match setgroups(&groups) {
         // With a map of one id the kernel forbids setgroups for good; the groups of the image don't exist there anyway.
         Err(Errno::EPERM | Errno::EINVAL) if plan.map.is_single() => {}

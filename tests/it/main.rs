@@ -14,6 +14,8 @@
 mod support;
 
 mod cli;
+mod conformance;
+mod escape;
 mod format;
 mod nss;
 mod powercut;

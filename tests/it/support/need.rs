@@ -36,7 +36,7 @@ pub fn skip(need: &str, reason: &str) {
 /// The outcome of a check: an error is the reason for the skip.
 pub type Need = Result<(), String>;
 
-fn when(condition: bool, reason: impl Into<String>) -> Need {
+pub(super) fn when(condition: bool, reason: impl Into<String>) -> Need {
     if condition { Ok(()) } else { Err(reason.into()) }
 }
 
@@ -88,6 +88,11 @@ pub fn overlay() -> Need {
         ok
     };
     when(*FOUND.get_or_init(probe), "overlay is not permitted in user namespaces here")
+}
+
+/// `tests/probe` must have been built.
+pub fn probe() -> Need {
+    super::probe::built()
 }
 
 /// The tests must run as root.
