@@ -3,6 +3,7 @@
 //! A stage is not for users: it has no help, no aliases, and its arguments may change with every version.
 //!
 //! ```text
+//! __exec FLAGS PROGRAM [ARG…]    the last step of a container's start (`runtime::command`)
 //! __hello           what the image `builtin:hello` runs
 //! __rmtree PATH…    removes trees that hold files of the user's subordinate ids (the tests, and by hand after a mishap)
 //! __unpack [--map JSON] [--limits JSON] DIR    unpacks the layer on stdin into DIR, prints the report (the tests)
@@ -16,11 +17,17 @@ use std::path::Path;
 /// Runs the stage that the arguments (the program's name first) ask for; `None` when they ask for none.
 pub fn dispatch(args: &[OsString]) -> Option<Result<()>> {
     match args.get(1)?.to_str()? {
+        "__exec" => Some(exec(args[2..].to_vec())),
         "__hello" => Some(hello()),
         "__rmtree" => Some(remove_trees(&args[2..])),
         "__unpack" => Some(unpack_stdin(&args[2..])),
         _ => None,
     }
+}
+
+/// Becomes the container's command; its monitor knows already why if it cannot.
+fn exec(args: Vec<OsString>) -> Result<()> {
+    crate::sys::process::exit_now(crate::runtime::command::resume(args))
 }
 
 /// The greeting of the built-in image, printed in a container: whoever reads it has seen the machine run one.

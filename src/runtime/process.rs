@@ -2,6 +2,7 @@
 //! capabilities, system call filter, and last the search for the program.
 
 use super::caps;
+use super::command::{Command, c_strings};
 use super::plan::{Plan, ProcessPlan};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::rootfs::users;
@@ -11,21 +12,10 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
-
-/// A process with all its attributes set, one execve away from being the command.
-#[derive(Debug)]
-pub(super) struct Command {
-    program: String,
-    args: Vec<CString>,
-    env: Vec<CString>,
-    search_path: String,
-}
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Sets everything on this process. The container's root is `/` already.
-pub(super) fn prepare(plan: &Plan) -> Result<Command> {
+pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> {
     let process = &plan.process;
     let root =
         nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
@@ -62,10 +52,12 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     let search_path =
         env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
     Ok(Command {
-        program: process.args[0].clone(),
         args: c_strings(&process.args, "argument")?,
         env: c_strings(&env, "environment variable")?,
         search_path,
+        init: process.init,
+        terminal: process.terminal,
+        own_exe,
     })
 }
 
@@ -178,64 +170,4 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
     setresuid(uid, uid, uid).doing(|| format!("change to user {uid}"))?;
     // A change of ids makes the process dumpable again when the kernel's `suid_dumpable` says so.
     nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
-}
-
-fn c_strings(texts: &[String], what: &str) -> Result<Vec<CString>> {
-    let convert =
-        |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
-    texts.iter().map(convert).collect()
-}
-
-impl Command {
-    /// Executes the command; returns only to say why not, as the shell's 126 and 127 tell them apart.
-    pub(super) fn execute(&self) -> Error {
-        if self.program.is_empty() {
-            return not_found(&self.program, "the command is empty");
-        }
-        if self.program.contains('/') {
-            let errno = self.try_path(&self.program);
-            return self.explain(&self.program, errno);
-        }
-        let mut denied = None;
-        for folder in self.search_path.split(':') {
-            let path = format!("{}/{}", if folder.is_empty() { "." } else { folder }, self.program);
-            match self.try_path(&path) {
-                Errno::ENOENT | Errno::ENOTDIR if !Path::new(&path).exists() => {}
-                // execvp(3) goes on after EACCES and reports it when nothing else is found.
-                Errno::EACCES => denied = Some(path),
-                other => return self.explain(&path, other),
-            }
-        }
-        match denied {
-            Some(path) => self.explain(&path, Errno::EACCES),
-            None => not_found(&self.program, "executable file not found in $PATH"),
-        }
-    }
-
-    fn try_path(&self, path: &str) -> Errno {
-        match CString::new(path) {
-            Ok(c_path) => sysproc::execute(&c_path, &self.args, &self.env),
-            Err(_) => Errno::EINVAL,
-        }
-    }
-
-    fn explain(&self, path: &str, errno: Errno) -> Error {
-        let denied = |text: &str| Error::new(Kind::CommandNotExecutable, text).step(format!("execute `{path}`"));
-        match errno {
-            Errno::ENOENT | Errno::ENOTDIR if Path::new(path).exists() => {
-                not_found(path, "its interpreter does not exist (ENOENT)")
-                    .hint("the program was built for another C library than the image has, or its `#!` line names a missing program")
-            }
-            Errno::ENOENT | Errno::ENOTDIR => not_found(path, "no such file or directory (ENOENT)"),
-            Errno::EACCES if Path::new(path).is_dir() => denied("is a directory: permission denied (EACCES)"),
-            Errno::EACCES => denied("permission denied (EACCES)"),
-            Errno::ENOEXEC => denied("exec format error (ENOEXEC)")
-                .hint("the file is for another architecture, or a script without a `#!` line"),
-            other => Error::from(other).with_kind(Kind::CommandNotExecutable).step(format!("execute `{path}`")),
-        }
-    }
-}
-
-fn not_found(path: &str, why: &str) -> Error {
-    Error::new(Kind::CommandNotFound, why).step(format!("execute `{path}`"))
 }
