@@ -1,5 +1,6 @@
 //! Requests: redirects without leaking credentials, retries with back-off, the choice between https and http.
 
+use super::config::{is_loopback, split_port};
 use super::failure::{Failure, Retry};
 use super::transport::{Policy, Request, Response, Transport};
 use crate::base::units::human_duration;
@@ -37,20 +38,24 @@ impl Http {
 
     /// What is allowed for requests on behalf of this registry (`host[:port]`).
     pub(super) fn policy(&self, registry: &str) -> Policy {
-        Policy { registry: registry.to_owned(), insecure: self.config().may_be_insecure(registry) }
+        let insecure = self.config().may_be_insecure(registry);
+        let by_loopback = is_loopback(split_port(registry).0) && self.config().tls_verify.is_none();
+        Policy { registry: registry.to_owned(), insecure, everywhere: insecure && !by_loopback }
     }
 
     /// Sends `request` and follows redirects. Any final status is a success here.
     pub(super) fn follow(&self, policy: &Policy, request: &Request) -> Result<Response, Failure> {
         let mut request = request.clone();
-        for _ in 0..=MAX_REDIRECTS {
-            let response = self.transport.send(policy, &request)?;
+        for hop in 0..=MAX_REDIRECTS {
+            // That a server which the registry redirects to cannot be reached says nothing about the registry's scheme.
+            let first_hop = |failure: Failure| Failure { connecting: failure.connecting && hop == 0, ..failure };
+            let response = self.transport.send(policy, &request).map_err(first_hop)?;
             let Some(target) = redirect(&response).map_err(Failure::fatal)? else { return Ok(response) };
             if !matches!(target.scheme(), "http" | "https") {
                 let e = Error::remote(format!("`{}` redirects to a `{}` URL", response.peer(), target.scheme()));
                 return Err(Failure::fatal(e));
             }
-            if request.url.scheme() == "https" && target.scheme() == "http" && !policy.insecure {
+            if request.url.scheme() == "https" && target.scheme() == "http" && !policy.is_lenient(&target) {
                 let e = Error::remote(format!("`{}` redirects to plain http", response.peer()));
                 return Err(Failure::fatal(e));
             }

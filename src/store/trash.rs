@@ -15,14 +15,15 @@ impl Store {
     /// Moves a folder of the user's own (its content may belong to other ids of `map`) out of sight; its space is freed by
     /// the next [`Store::empty_trash`]. A missing folder is not an error.
     pub fn discard(&self, path: &Path, map: &IdMap) -> Result<()> {
-        match self.move_to_trash(path, map) {
+        match self.retire(path, map) {
             // A full disk has no place for the trash's own folder.
             Err(_) => delete_tree(path, map),
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
         }
     }
 
-    fn move_to_trash(&self, path: &Path, map: &IdMap) -> Result<()> {
+    /// Like [`Store::discard`], but only moves, and returns the folder in the trash: for who deletes it soon itself.
+    pub fn retire(&self, path: &Path, map: &IdMap) -> Result<PathBuf> {
         let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
         fsx::create_dir(&trash, 0o700)?;
         let moved = write_map(&trash, map).and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
@@ -30,8 +31,8 @@ impl Store {
             fsx::remove_dir_all(&trash)?;
         }
         match moved {
-            Err(e) if e.is_missing() => Ok(()),
-            other => other,
+            Err(e) if e.is_missing() => Ok(trash),
+            other => other.map(|()| trash),
         }
     }
 

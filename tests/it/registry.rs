@@ -88,6 +88,17 @@ fn an_image_is_pulled_by_tag_and_by_digest() {
 }
 
 #[test]
+fn a_registry_at_an_ipv6_address_is_reached() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        return crate::support::need::skip("ipv6", "no IPv6 on loopback");
+    };
+    let (registry, image) = (Registry::on(listener, Options::default()), image());
+    let name = registry.add(&image, "app", "1");
+    assert!(name.starts_with("[::1]:"), "{name}");
+    check_whole(&source(&name), &image);
+}
+
+#[test]
 fn an_index_leads_to_the_manifests_it_describes_and_to_nothing_else() {
     let (registry, image) = (Registry::start(), image());
     registry.add(&image, "app", "amd64");
@@ -128,7 +139,6 @@ fn what_is_no_manifest_is_refused_with_a_reason() {
         let e = source(&registry.name(name)).root_manifest().unwrap_err();
         assert_eq!(e.kind(), kind, "{name}: {e}");
         assert!(e.to_string().contains(words), "{name}: {e}");
-        assert!(e.to_string().starts_with(&format!("get `{}/app", registry.address())), "{e}");
         assert_eq!(registry.requests().len(), 1, "{name}: another try would change nothing");
     }
 }
@@ -145,10 +155,7 @@ fn refusals_are_told_apart() {
     let address = registry.address();
     let e = get("none");
     assert_eq!(e.kind(), Kind::NotFound);
-    assert_eq!(
-        e.to_string(),
-        format!("get `{address}/app:none`: not found: `{address}` says 404, `MANIFEST_UNKNOWN: unknown`")
-    );
+    assert_eq!(e.to_string(), format!("not found: `{address}` says 404, `MANIFEST_UNKNOWN: unknown`"));
     assert!(get("gone").hints()[0].contains("does not answer like a container registry"));
     let e = get("denied");
     assert_eq!(e.kind(), Kind::Denied);

@@ -50,8 +50,7 @@ fn a_line_that_breaks_all_the_time_still_gets_there() {
     let e = read(&source, &descriptor, 0).unwrap_err();
     assert_eq!(e.kind(), Kind::Remote);
     assert_eq!(registry.requests().len(), 4);
-    assert!(e.to_string().contains("after 4000 of 1000000 bytes"), "{e}");
-    assert!(e.to_string().starts_with(&format!("get blob `{}` of ", descriptor.digest)), "{e}");
+    assert!(e.to_string().starts_with("after 4000 of 1000000 bytes: talk to `127.0.0.1:"), "{e}");
 }
 
 #[test]
@@ -101,7 +100,7 @@ fn a_missing_blob_is_named() {
     let missing = super::descriptor(b"missing");
     let e = read(&source, &missing, 0).unwrap_err();
     assert_eq!(e.kind(), Kind::NotFound);
-    assert!(e.to_string().contains(&missing.digest.to_string()) && e.to_string().contains("BLOB_UNKNOWN"), "{e}");
+    assert!(e.to_string().ends_with("says 404, `BLOB_UNKNOWN: unknown`"), "{e}");
     assert_eq!(registry.requests().len(), 1);
 }
 
@@ -128,31 +127,38 @@ fn a_foreign_layer_comes_from_its_urls_without_credentials() {
     assert_eq!(read(&source, &ordinary, 0).unwrap(), bytes);
 }
 
-/// Not a test of behaviour: prints how fast a blob comes over loopback. Run it in a release build.
+/// Not a test of behaviour: prints how fast blobs come over loopback, one and six at a time. Run it in a release build.
 #[test]
-#[ignore = "measures; see the module"]
+#[ignore = "measures"]
 fn speed_over_loopback() {
-    let registry = Registry::start();
-    let bytes = noise(512 << 20);
-    registry.add_blob(&bytes);
-    let source = source(&registry.name("app:1"));
-    for round in 0..4 {
-        let mut reader = source.blob(&descriptor_of_size(&bytes), 0).unwrap();
-        let mut buffer = vec![0; 128 << 10];
-        let started = std::time::Instant::now();
-        let mut total = 0;
-        loop {
-            match reader.read(&mut buffer).unwrap() {
-                0 => break,
-                n => total += n,
-            }
+    let bytes = noise(256 << 20);
+    let descriptor = descriptor(&bytes);
+    for tls in [false, true] {
+        let certificates = tls.then(|| Certificates::new(&["127.0.0.1"]));
+        let registry = Registry::with(Options { tls: certificates, ..Options::default() });
+        registry.add_blob(&bytes);
+        let source = source(&registry.name("app:1"));
+        for threads in [1, 1, 6] {
+            let started = std::time::Instant::now();
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| assert_eq!(drain(&mut source.blob(&descriptor, 0).unwrap()), bytes.len()));
+                }
+            });
+            let rate = (bytes.len() * threads) as f64 / started.elapsed().as_secs_f64() / 1e9;
+            println!("tls {tls}, {threads} at a time: {rate:.2} GB/s");
         }
-        let rate = total as f64 / started.elapsed().as_secs_f64() / 1e9;
-        println!("round {round}: {total} bytes, {rate:.2} GB/s");
     }
 }
 
-fn descriptor_of_size(bytes: &[u8]) -> Descriptor {
-    static ONCE: std::sync::OnceLock<Descriptor> = std::sync::OnceLock::new();
-    ONCE.get_or_init(|| descriptor(bytes)).clone()
+/// Reads all of it into one small buffer.
+fn drain(reader: &mut dyn Read) -> usize {
+    let mut buffer = vec![0; 128 << 10];
+    let mut total = 0;
+    loop {
+        match reader.read(&mut buffer).unwrap() {
+            0 => return total,
+            n => total += n,
+        }
+    }
 }

@@ -142,6 +142,31 @@ fn socks_proxies_resolve_names_when_asked_to() {
     assert_eq!(proxy.asked()[0], "an address", "socks5:// resolves here, with our own resolver");
 }
 
+/// Docker Hub in small: its registry has another host name than its images, its credentials a key of their own, its tokens
+/// and blobs come from other servers.
+#[test]
+fn docker_hub_is_asked_under_its_own_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = Certificates::new(&["registry-1.docker.io", "127.0.0.1"]);
+    certificates.write_authority(dir.path());
+    let auth = Auth::Token(TokenServer { user: Some(("ana", "pw")), ..TokenServer::default() });
+    let registry = Registry::with(Options { auth, tls: Some(certificates), redirect: true });
+    let image = image();
+    registry.add(&image, "library/alpine", "latest");
+    let proxy = Proxy::start(registry.address(), false);
+    let proxies = Proxies { https: Some(format!("http://{}", proxy.address)), ..Proxies::default() };
+    let auth_file = dir.path().join("config.json");
+    std::fs::write(&auth_file, r#"{"auths":{"https://index.docker.io/v1/":{"auth":"YW5hOnB3"}}}"#).unwrap(); // ana:pw
+    let config = Config {
+        cert_dir: Some(dir.path().to_owned()),
+        auth_files: AuthFiles::only(auth_file),
+        ..through(proxies, None)
+    };
+    check_whole(&source_with(config, "alpine"), &image);
+    assert_eq!(proxy.asked()[0], "CONNECT registry-1.docker.io:443 HTTP/1.1");
+    assert_eq!(registry.requests()[0].path, "/v2/library/alpine/manifests/latest");
+}
+
 #[test]
 fn a_proxy_that_is_no_url_is_named_without_its_password() {
     let proxies = Proxies { all: Some("ht tp://ana:secret@x y".into()), ..Proxies::default() };

@@ -28,11 +28,7 @@ fn an_unknown_authority_is_refused_until_it_is_trusted() {
     let host = format!("registry.test:{}", port(&registry));
     let name = format!("{host}/app:1");
     let e = source_with(named(dir.path()), &name).root_manifest().unwrap_err();
-    assert_eq!(
-        e.to_string(),
-        format!("get `{name}`: verify the certificate of `{host}`: it is signed by an unknown authority")
-            .trim_start_matches(&format!("get `{name}`: "))
-    );
+    assert_eq!(e.to_string(), format!("verify the certificate of `{host}`: it is signed by an unknown authority"));
     assert!(e.hints()[0].contains("certs.d"), "{e:?}");
 
     let certs_d = dir.path().join("certs.d");
@@ -59,7 +55,16 @@ fn a_certificate_is_good_for_its_names_only_and_also_when_it_signs_itself() {
     let (registry, image) = tls_registry(&certificates);
     certificates.write_authority(dir.path());
     let trusting = || Config { cert_dir: Some(dir.path().to_owned()), ..named(dir.path()) };
-    check_whole(&source_with(trusting(), &format!("registry.test:{}/app:1", port(&registry))), &image);
+    let name = format!("registry.test:{}/app:1", port(&registry));
+    check_whole(&source_with(trusting(), &name), &image);
+    // Also when it was put among the system's roots.
+    let system = || Config { ssl_cert_file: Some(dir.path().join("ca.crt")), ..named(dir.path()) };
+    check_whole(&source_with(system(), &name), &image);
+    let other = Certificates::self_signed(&["registry.test"]);
+    other.write_authority(dir.path());
+    let e = source_with(trusting(), &name).root_manifest().unwrap_err();
+    assert!(e.to_string().starts_with("verify the certificate of `registry.test:"), "{e}");
+    certificates.write_authority(dir.path());
     let e = source_with(trusting(), &format!("other.test:{}/app:1", port(&registry))).root_manifest().unwrap_err();
     assert!(e.to_string().ends_with("it is for another name"), "{e}");
 }
@@ -122,4 +127,27 @@ fn tls_is_not_left_for_plain_http() {
     let name = format!("registry.test:{}/app:tok", port(&registry));
     let e = source_with(trusting(), &name).root_manifest().unwrap_err();
     assert!(e.to_string().contains("names a token server without TLS"), "{e}");
+}
+
+#[test]
+fn loopbacks_leniency_ends_at_loopback() {
+    let dir = tempfile::tempdir().unwrap();
+    let (storage, image) = tls_registry(&Certificates::new(&["registry.test"]));
+    let elsewhere = format!("https://registry.test:{}", port(&storage));
+    let registry = Registry::start();
+    let location = format!("{elsewhere}/v2/app/manifests/1");
+    registry.answer("/v2/app/manifests/1", Answer::new(307, "").header("Location", location));
+    let challenge = |url: &str| format!("Bearer realm=\"{url}/token\",service=\"s\"");
+    let wants = |url: &str| Answer::new(401, "").header("WWW-Authenticate", challenge(url));
+    registry.answer("/v2/app/manifests/2", wants(&elsewhere));
+    registry.answer("/v2/app/manifests/3", wants("http://registry.test:1"));
+    for (tag, words) in
+        [("1", "unknown authority"), ("2", "unknown authority"), ("3", "names a token server without TLS")]
+    {
+        let e = source_with(named(dir.path()), &registry.name(&format!("app:{tag}"))).root_manifest().unwrap_err();
+        assert!(e.to_string().contains(words), "{tag}: {e}");
+    }
+    let lenient = Config { tls_verify: Some(false), ..named(dir.path()) };
+    let raw = source_with(lenient, &registry.name("app:1")).root_manifest().unwrap();
+    assert_eq!(raw.bytes, image.manifest.bytes);
 }
