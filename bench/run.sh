@@ -186,7 +186,7 @@ part_lists() {
     seq 500 | xargs -P 4 -I{} skopeo copy -q --insecure-policy --dest-tls-verify=false \
         "oci:$work/many:t{}" "docker://$registry/many:t{}"
     runr pull -q --all-tags "$registry/many" >/dev/null
-    for _ in $(seq 500); do runr create "$small" true >/dev/null; done
+    for _ in $(seq 500); do runr run --network none "$small" true; done
     ours_images=$(median_ms 50 "$RUNR" --root "$work/runr" images)
     ours_ps=$(median_ms 50 "$RUNR" --root "$work/runr" ps -a)
     if [ $have_podman = yes ]; then
@@ -206,10 +206,11 @@ parent() { awk '/^PPid/ { print $2 }' "/proc/$1/status"; }
 part_monitor() {
     local id ours theirs=''
     small_image
-    id=$(runr run -d --network none "$small" sleep 600)
+    runr run --name idle --network none "$small" sleep 600 &
     sleep 1
-    ours=$(private "$(parent "$(runr inspect --format '{{.State.Pid}}' "$id")")")
-    runr rm -f -t 0 "$id" >/dev/null
+    ours=$(private "$(parent "$(runr inspect --format '{{.State.Pid}}' idle)")")
+    runr rm -f -t 0 idle >/dev/null
+    wait $! || true
     if [ $have_podman = yes ]; then
         id=$(podman run -d --network none "$small" sleep 600)
         sleep 1

@@ -6,12 +6,15 @@
 
 mod args;
 mod commands;
+mod complete;
 pub mod config;
+mod docgen;
 pub mod exit;
-#[allow(dead_code, reason = "the commands that print tables come next")]
 mod output;
 mod parse;
+mod progress;
 mod source;
+mod template;
 mod terminal;
 
 pub use config::Config;

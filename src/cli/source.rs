@@ -4,12 +4,13 @@ use super::args::image::SourceArgs;
 use super::config::Config;
 use crate::base::Result;
 use crate::image::Platform;
+use crate::ops::layers::DEFAULT_PARALLEL;
 use crate::ops::obtain::Obtain;
 use crate::ops::pull::{Policy, PullOptions};
 use crate::registry;
 use crate::registry::credentials::{AuthFiles, Credentials};
+use crate::unpack::Limits;
 use crate::userns::IdMap;
-use std::ffi::OsString;
 
 /// Everything a pull needs to know.
 pub(crate) fn obtain(
@@ -19,14 +20,13 @@ pub(crate) fn obtain(
     platform: Option<Platform>,
     map: &IdMap,
 ) -> Result<Obtain> {
-    let options = PullOptions { platform, map: map.clone(), ..PullOptions::new()? };
+    let options = PullOptions { platform, map: map.clone(), max_parallel: DEFAULT_PARALLEL, limits: Limits::default() };
     Ok(Obtain { policy, registry: registry(config, args)?, options })
 }
 
 /// The registry client's settings: the environment, with the flags laid over it.
 pub(crate) fn registry(config: &Config, args: &SourceArgs) -> Result<registry::Config> {
-    let get = |name: &str| config.env.get(name).map(OsString::from);
-    let mut settings = registry::Config::from_environment(&get, Some(&config.home));
+    let mut settings = config.registry();
     settings.tls_verify = args.tls_verify;
     settings.cert_dir = args.cert_dir.as_ref().map(|dir| config.working_dir.join(dir));
     if let Some(file) = &args.authfile {

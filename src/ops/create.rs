@@ -51,6 +51,11 @@ pub fn create(
     };
     let command = compose::command(image, &options)?;
     bind_sources(&options)?;
+    // Until the record is written nothing tells `rmi` that the layers are needed.
+    let _lease = match base {
+        Base::Image(image, _) => Some(store.lease(&image.config.rootfs.diff_ids)?),
+        Base::Folder(_) => None,
+    };
     let layers = match base {
         Base::Image(image, _) => layers::ensure(store, image, map, Limits::default(), progress)?,
         Base::Folder(_) => Vec::new(),
@@ -154,6 +159,7 @@ fn facts(id: &str, options: &ContainerOptions, map: &IdMap, folder: &Path) -> Re
         volumes: Default::default(),
         tty_group: map.host_gid(crate::spec::defaults::TTY_GID).is_some(),
         cgroup2: cgroup::has_cgroup2(),
+        host_mqueue: Path::new("/dev/mqueue").is_dir(),
         last_capability: crate::sys::caps::last(),
         kernel: kernel_version(),
         seccomp: seccomp_profile(options)?,

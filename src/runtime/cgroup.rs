@@ -60,7 +60,8 @@ pub fn has_cgroup2() -> bool {
     mount_point(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()).is_some()
 }
 
-fn own_folder() -> Option<PathBuf> {
+/// The folder of this process's own cgroup in the cgroup2 hierarchy; `None` when it lies outside what is mounted.
+pub fn own_folder() -> Option<PathBuf> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own_group(&groups)?;
     let (point, root) = mount_point(&std::fs::read_to_string("/proc/self/mountinfo").ok()?)?;

@@ -5,10 +5,12 @@
 
 pub mod caps;
 pub mod cgroup;
+pub mod command;
 mod init;
 pub mod launch;
 pub mod mount_options;
 mod mounts;
+mod own_exe;
 mod pid1;
 pub mod plan;
 mod process;

@@ -128,6 +128,7 @@ fn mount_step(root: &OwnedFd, step: &MountStep, notes: &mut Vec<String>) -> Resu
             // These three decide what the kernel shows; an image must not move them elsewhere with a link.
             let fixed = matches!(*kind, "proc" | "sysfs") || step.target == "/dev";
             let target = tree::ensure_dir(root, &step.target, fixed)?;
+            keep_out_of_proc(&target, &step.target)?;
             let mounted = filesystem(kind, &step.options, &step.target);
             match (mounted, *kind) {
                 (Ok(mount), _) => {
@@ -152,6 +153,15 @@ fn mount_step(root: &OwnedFd, step: &MountStep, notes: &mut Vec<String>) -> Resu
             }
         }
     }
+}
+
+/// Refuses a target that a link of the image's leads into /proc: what stands there decides which limits of the container
+/// hold (CVE-2023-27561). The few files there that may be covered are named as such and were checked by `spec::validate`.
+fn keep_out_of_proc(place: &OwnedFd, target: &str) -> Result<()> {
+    if !target.starts_with("/proc/") && tree::is_procfs(place)? {
+        return Err(Error::new(Kind::Denied, "a link in the image leads into /proc, where nothing may be mounted"));
+    }
+    Ok(())
 }
 
 fn filesystem(kind: &'static str, options: &MountOptions, target: &str) -> Result<OwnedFd> {
@@ -179,7 +189,8 @@ fn bind_read_only(path: &Path, target: &OwnedFd) -> Result<()> {
 fn bind(root: &OwnedFd, source: &Path, target: &str, options: &MountOptions) -> Result<()> {
     let mount = clone_tree(AT_FDCWD, source, options.recursive)?;
     let folder = tree::is_dir(&mount)?;
-    let target = if folder { tree::ensure_dir(root, target, false)? } else { tree::ensure_file(root, target)? };
+    let place = if folder { tree::ensure_dir(root, target, false)? } else { tree::ensure_file(root, target)? };
+    keep_out_of_proc(&place, target)?;
     // Private unless asked for: a mount in the container must not appear on the host, nor the reverse.
     let propagation = if options.propagation == 0 { libc::MS_PRIVATE } else { options.propagation };
     let reach = options.propagation == 0 || options.recursive_propagation;
@@ -190,7 +201,7 @@ fn bind(root: &OwnedFd, source: &Path, target: &str, options: &MountOptions) -> 
         let recursive = options.recursive_read_only || (options.recursive && target_is_kernel_tree(source));
         set_attributes(&mount, options.set, options.clear, 0, recursive)?;
     }
-    move_mount(&mount, &target)
+    move_mount(&mount, &place)
 }
 
 /// /sys and /proc of the host hold many mounts of their own, and a read-only bind of them means all of it.

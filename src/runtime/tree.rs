@@ -99,10 +99,15 @@ pub(super) fn is_dir(fd: impl AsFd) -> Result<bool> {
     Ok(stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
 }
 
+/// True if the descriptor is on a procfs.
+pub(super) fn is_procfs(fd: impl AsFd) -> Result<bool> {
+    let kind = fstatfs(fd).doing(|| "look at the filesystem of a file in the container's root")?.filesystem_type();
+    Ok(kind == PROC_SUPER_MAGIC)
+}
+
 /// An error unless the descriptor is on a procfs.
 pub(super) fn require_procfs(fd: impl AsFd) -> Result<()> {
-    let kind = fstatfs(fd).doing(|| "look at the filesystem of a /proc file")?.filesystem_type();
-    if kind == PROC_SUPER_MAGIC {
+    if is_procfs(fd)? {
         Ok(())
     } else {
         Err(Error::new(Kind::Denied, "the container's /proc is not the kernel's: the image put something in its place"))

@@ -28,6 +28,8 @@ pub struct Facts {
     pub tty_group: bool,
     /// The host has a cgroup2 hierarchy.
     pub cgroup2: bool,
+    /// The host has /dev/mqueue.
+    pub host_mqueue: bool,
     /// The kernel's last capability number.
     pub last_capability: u8,
     /// Major and minor number of the running kernel.
@@ -240,6 +242,7 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
         own_pid: !is_host(&options.pid),
         own_network: own_network(options),
         own_ipc: !is_host(&options.ipc),
+        host_mqueue: facts.host_mqueue,
         cgroup2: facts.cgroup2,
         tty_group: facts.tty_group,
         privileged: options.privileged,

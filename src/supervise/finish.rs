@@ -40,6 +40,8 @@ pub(super) fn ended(assignment: Assignment, running: Running, client: Option<Cha
     if let Some(trash) = removed {
         delete(&trash, &prepared.user_namespace);
     }
+    // Nobody waits for this process any more, so it is the one to tidy up after others.
+    super::orphans::sweep(&assignment.store);
     0
 }
 
@@ -62,8 +64,11 @@ pub(super) fn failed(assignment: Assignment, client: Channel, error: Error) -> i
     drop(assignment.container.lock);
     drop(client.send(&Report::Failed(error), &[]));
     if let Some(trash) = removed {
-        // Nothing ran, so what is there is the user's own, or next to nothing for the next sweep.
-        drop(fsx::remove_dir_all(&trash));
+        // The namespace may never have come to be. Most often there is nothing that needs one, but an overlay that was
+        // mounted leaves a folder of mode 0 behind.
+        if fsx::remove_dir_all(&trash).is_err() {
+            let _ = crate::userns::remove_tree(&assignment.container.record.map, &trash);
+        }
     }
     0
 }

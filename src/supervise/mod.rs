@@ -16,5 +16,6 @@
 pub mod client;
 mod finish;
 pub mod monitor;
+pub mod orphans;
 pub mod protocol;
 mod stream;

@@ -41,3 +41,18 @@ pub fn write_nowait(fd: impl AsFd, bytes: &[u8], safe: usize) -> std::result::Re
         _ => nix::unistd::write(&fd, &bytes[..bytes.len().min(safe)]),
     }
 }
+
+/// A copy of a file in memory that nobody can change any more (memfd_create(2), `F_SEAL_*`), good for execution.
+pub fn sealed_copy(path: &Path) -> Result<OwnedFd> {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let copy = || -> Result<OwnedFd> {
+        let memory = memfd_create(c"runr", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let mut target = std::fs::File::from(memory);
+        std::io::copy(&mut std::fs::File::open(path)?, &mut target)?;
+        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        fcntl(&target, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(target.into())
+    };
+    copy().map_err(|e| e.step(format!("copy `{}` into memory", path.display())))
+}

@@ -249,3 +249,15 @@ pub fn in_child<T: serde::Serialize + serde::de::DeserializeOwned>(work: impl Fn
         }
     }
 }
+
+/// Executes the file behind a descriptor (execveat(2) with `AT_EMPTY_PATH`); returns only to say why not.
+pub fn execute_descriptor(
+    file: impl std::os::fd::AsFd,
+    args: &[std::ffi::CString],
+    env: &[std::ffi::CString],
+) -> Errno {
+    match nix::unistd::execveat(file, c"", args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH) {
+        Ok(never) => match never {},
+        Err(e) => e,
+    }
+}

@@ -14,7 +14,12 @@
 mod support;
 
 mod cli;
+mod conformance;
+mod docs;
+mod escape;
+mod format;
 mod nss;
+mod powercut;
 mod readme;
 mod registry;
 mod rules;

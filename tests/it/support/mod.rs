@@ -20,6 +20,7 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod leaks;
+pub mod probe;
 pub mod pty;
 pub mod registry;
 pub mod sandbox;

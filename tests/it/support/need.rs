@@ -36,7 +36,7 @@ pub fn skip(need: &str, reason: &str) {
 /// The outcome of a check: an error is the reason for the skip.
 pub type Need = Result<(), String>;
 
-fn when(condition: bool, reason: impl Into<String>) -> Need {
+pub(super) fn when(condition: bool, reason: impl Into<String>) -> Need {
     if condition { Ok(()) } else { Err(reason.into()) }
 }
 
@@ -90,6 +90,11 @@ pub fn overlay() -> Need {
     when(*FOUND.get_or_init(probe), "overlay is not permitted in user namespaces here")
 }
 
+/// `tests/probe` must have been built.
+pub fn probe() -> Need {
+    super::probe::built()
+}
+
 /// The tests must run as root.
 pub fn root() -> Need {
     when(nix::unistd::geteuid().is_root(), "not root")
@@ -130,6 +135,12 @@ pub fn tun() -> Need {
         std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok(),
         "`/dev/net/tun` is not accessible",
     )
+}
+
+/// Files can be mounted as disks.
+pub fn loop_device() -> Need {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    when(*FOUND.get_or_init(|| succeeds("losetup", &["--find"])), "there are no loop devices")
 }
 
 /// A cgroup v2 folder must be delegated to this user.
