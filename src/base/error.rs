@@ -134,6 +134,11 @@ impl Error {
     pub fn is_missing(&self) -> bool {
         self.errno() == Some(Errno::ENOENT)
     }
+
+    /// True when the disk, or the user's share of it, is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.errno(), Some(Errno::ENOSPC | Errno::EDQUOT))
+    }
 }
 
 impl fmt::Display for Error {

@@ -1,6 +1,7 @@
 //! What the environment and the global flags say, gathered once into [`Config`]. The only reader of environment variables.
 
 use crate::base::{Doing, Error, Kind, Result};
+use crate::registry;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -25,18 +26,10 @@ pub struct Config {
     pub root: PathBuf,
     /// The user's home folder, absolute.
     pub home: PathBuf,
-    /// `$XDG_CONFIG_HOME`, else `~/.config`.
-    pub config_home: PathBuf,
     /// `$XDG_RUNTIME_DIR`, if it is set.
     pub runtime_dir: Option<PathBuf>,
-    /// The folder of docker's `config.json`: `--config`, `$DOCKER_CONFIG`, `~/.docker`.
-    pub docker_config: PathBuf,
-    /// `$REGISTRY_AUTH_FILE`.
-    pub registry_auth_file: Option<PathBuf>,
-    /// `$SSL_CERT_FILE`.
-    pub ssl_cert_file: Option<PathBuf>,
-    /// `$SSL_CERT_DIR`.
-    pub ssl_cert_dir: Option<PathBuf>,
+    /// `--config`: takes the place of `$DOCKER_CONFIG`. Absolute.
+    pub docker_config: Option<PathBuf>,
     /// The folder runr was called in.
     pub working_dir: PathBuf,
     /// `--log-level`.
@@ -88,25 +81,24 @@ impl Config {
         let data_home = absolute("XDG_DATA_HOME").or_else(|| Some(home.as_ref()?.join(".local/share")));
         let root = root.or_else(|| Some(data_home?.join("runr"))).ok_or_else(homeless)?;
         let home = home.unwrap_or_else(|| PathBuf::from("/"));
-        let config_home = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
-        let docker_config = globals
-            .docker_config
-            .map(|dir| working_dir.join(dir))
-            .or_else(|| given("DOCKER_CONFIG"))
-            .unwrap_or_else(|| home.join(".docker"));
         Ok(Self {
             root: clean(&root),
-            config_home,
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
-            docker_config,
-            registry_auth_file: given("REGISTRY_AUTH_FILE"),
-            ssl_cert_file: given("SSL_CERT_FILE"),
-            ssl_cert_dir: given("SSL_CERT_DIR"),
+            docker_config: globals.docker_config.map(|dir| working_dir.join(dir)),
             verbosity: globals.verbosity,
             home,
             working_dir,
             env,
         })
+    }
+
+    /// Settings of the registry client, before flags of a command are laid over them.
+    pub fn registry(&self) -> registry::Config {
+        let get = |name: &str| match (name, &self.docker_config) {
+            ("DOCKER_CONFIG", Some(dir)) => Some(dir.clone().into_os_string()),
+            _ => self.env.get(name).map(OsString::from),
+        };
+        registry::Config::from_environment(&get, Some(&self.home))
     }
 
     /// True when progress may be drawn: stderr is a terminal that can move its cursor.

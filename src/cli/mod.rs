@@ -6,11 +6,16 @@
 
 mod args;
 mod commands;
+mod complete;
 pub mod config;
+mod docgen;
 pub mod exit;
-#[allow(dead_code, reason = "the commands that print tables come next")]
 mod output;
 mod parse;
+mod progress;
+mod source;
+mod template;
+mod terminal;
 
 pub use config::Config;
 pub use exit::Exit;

@@ -5,7 +5,7 @@
 //! they come: at most one piece of the HTTP library (some hundred KiB) is held. Digests are the caller's business.
 
 use super::failure::Failure;
-use super::session::{Session, Target};
+use super::session::Session;
 use super::transport::{Request, Response};
 use crate::base::{Error, Kind, Result};
 use crate::image::manifest::Descriptor;
@@ -51,16 +51,12 @@ impl BlobReader {
         };
         if offset > descriptor.size {
             let text = format!("offset {offset} is beyond the blob's {} bytes", descriptor.size);
-            return Err(Error::new(Kind::Bug, text).step(reader.what()));
+            return Err(Error::new(Kind::Bug, text));
         }
         while !reader.ended && reader.response.is_none() {
             reader.connect()?;
         }
         Ok(reader)
-    }
-
-    fn what(&self) -> String {
-        format!("get blob `{}` of `{}`", self.descriptor.digest, self.session.name())
     }
 
     /// Asks once; a failure that may pass is waited out.
@@ -104,15 +100,15 @@ impl BlobReader {
     }
 
     fn own(&self) -> Result<(Response, u64), Failure> {
-        let target = Target { path: format!("blobs/{}", self.descriptor.digest), what: self.what() };
+        let path = format!("blobs/{}", self.descriptor.digest);
         let range = self.range();
-        let response = self.session.get(&target, &headers(range.as_deref()))?;
+        let response = self.session.get(&path, &headers(range.as_deref()))?;
         self.check(response)
     }
 
     /// The URLs of a foreign layer, without any of our credentials. Plain http will do: the digest protects the content.
     fn elsewhere(&self) -> Result<(Response, u64), Failure> {
-        let mut last = Failure::fatal(Error::remote("none of its URLs can be used").step(self.what()));
+        let mut last = Failure::fatal(Error::remote("none of its URLs can be used"));
         let usable = |text: &&String| text.starts_with("https://") || text.starts_with("http://");
         for url in self.descriptor.urls.iter().filter(usable).filter_map(|text| Url::parse(text).ok()).take(8) {
             let http = self.session.http();
@@ -127,11 +123,8 @@ impl BlobReader {
                     Ok(found) => return Ok(found),
                     Err(failure) => last = failure,
                 },
-                Ok(response) => {
-                    let target = Target { path: String::new(), what: self.what() };
-                    last = self.session.refusal(response, &target);
-                }
-                Err(failure) => last = failure.step(self.what()),
+                Ok(response) => last = self.session.refusal(response),
+                Err(failure) => last = failure,
             }
         }
         Err(last)
@@ -144,7 +137,7 @@ impl BlobReader {
     /// Compares what the answer's head says with what was asked for.
     fn check(&self, response: Response) -> Result<(Response, u64), Failure> {
         let size = self.descriptor.size;
-        let lies = |text: String| Failure::fatal(Error::corrupt(text).step(self.what()));
+        let lies = |text: String| Failure::fatal(Error::corrupt(text));
         if response.status() == 206 {
             let header = response.header(CONTENT_RANGE.as_str()).unwrap_or("");
             return match content_range(header) {
@@ -185,7 +178,7 @@ impl BlobReader {
                     let left = self.descriptor.size - self.offset;
                     if piece.len() as u64 > left {
                         let text = format!("`{peer}` sends more than the {} bytes", self.descriptor.size);
-                        return Err(Error::corrupt(text).step(self.what()));
+                        return Err(Error::corrupt(text));
                     }
                     if !piece.is_empty() {
                         self.piece = piece;
@@ -195,13 +188,13 @@ impl BlobReader {
                 Ok(None) if self.offset == self.descriptor.size => self.ended = true,
                 Ok(None) => {
                     let text = format!("`{peer}` ended it after {} of {} bytes", self.offset, self.descriptor.size);
-                    self.fail(Failure::passing(Error::remote(text).step(self.what())))?;
+                    self.fail(Failure::passing(Error::remote(text)))?;
                 }
                 // All bytes are here; how the connection ends is of no interest.
                 Err(_) if self.offset == self.descriptor.size => self.ended = true,
                 Err(failure) => {
                     let text = format!("after {} of {} bytes", self.offset, self.descriptor.size);
-                    self.fail(failure.step(text).step(self.what()))?;
+                    self.fail(failure.step(text))?;
                 }
             }
         }

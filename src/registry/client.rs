@@ -4,9 +4,9 @@ use super::blob::BlobReader;
 use super::config::Config;
 use super::failure::Failure;
 use super::http::Http;
-use super::session::{Session, Target};
+use super::session::Session;
 use super::transport::Response;
-use crate::base::{Error, Result};
+use crate::base::{Doing, Error, Result};
 use crate::image::manifest::{ACCEPTED_MANIFESTS, Descriptor, MAX_MANIFEST_BYTES};
 use crate::image::source::RawManifest;
 use crate::image::{Digest, Hasher, ImageSource, Reference};
@@ -53,27 +53,26 @@ impl Client {
             tags: Option<Vec<String>>,
         }
         let session = self.session(reference);
-        let what = format!("list tags of `{}`", session.name());
-        let mut target = Target { path: "tags/list?n=1000".to_owned(), what: what.clone() };
+        let mut path = "tags/list?n=1000".to_owned();
         let mut tags = Vec::new();
         for _ in 0..MAX_PAGES {
             let (body, next) = self.http.retrying(|| {
-                let response = session.get(&target, &[])?;
+                let response = session.get(&path, &[])?;
                 let next = next_page(&response);
                 Ok((response.body(MAX_TAGS_PAGE)?, next))
             })?;
-            let page: Page = serde_json::from_slice(&body).map_err(|e| Error::from(e).step(what.clone()))?;
+            let page: Page = serde_json::from_slice(&body)?;
             tags.extend(page.tags.unwrap_or_default());
             if tags.len() > MAX_TAGS {
-                return Err(Error::remote(format!("the registry lists more than {MAX_TAGS} tags")).step(what));
+                return Err(Error::remote(format!("the registry lists more than {MAX_TAGS} tags")));
             }
             match next {
                 // A page that leads to itself would never end.
-                Some(query) if !target.path.ends_with(&query) => target.path = format!("tags/list?{query}"),
+                Some(query) if !path.ends_with(&query) => path = format!("tags/list?{query}"),
                 _ => return Ok(tags),
             }
         }
-        Err(Error::remote(format!("the list of tags has more than {MAX_PAGES} pages")).step(what))
+        Err(Error::remote(format!("the list of tags has more than {MAX_PAGES} pages")))
     }
 
     fn session(&self, reference: &Reference) -> Arc<Session> {
@@ -110,12 +109,12 @@ impl RegistrySource {
         BlobReader::open(self.session.clone(), descriptor, offset)
     }
 
-    fn fetch(&self, selector: &str, expected: Option<&Digest>, what: &str) -> Result<RawManifest> {
-        let target = Target { path: format!("manifests/{selector}"), what: what.to_owned() };
+    fn fetch(&self, selector: &str, expected: Option<&Digest>) -> Result<RawManifest> {
+        let path = format!("manifests/{selector}");
         let accept: [(HeaderName, &str); 1] = [(ACCEPT, &ACCEPTED_MANIFESTS.join(", "))];
         self.session.http().retrying(|| {
-            let response = self.session.get(&target, &accept)?;
-            read_manifest(response, expected).map_err(|failure| failure.step(what))
+            let response = self.session.get(&path, &accept)?;
+            read_manifest(response, expected)
         })
     }
 }
@@ -159,20 +158,19 @@ fn digest_of(bytes: &[u8], like: &Digest) -> Digest {
 
 impl ImageSource for RegistrySource {
     fn root_manifest(&self) -> Result<RawManifest> {
-        let what = format!("get `{}`", self.reference);
-        self.fetch(&self.reference.manifest_selector(), self.reference.digest(), &what)
+        self.fetch(&self.reference.manifest_selector(), self.reference.digest())
     }
 
     fn manifest(&self, descriptor: &Descriptor) -> Result<RawManifest> {
-        let what = format!("get manifest `{}` of `{}`", descriptor.digest, self.session.name());
+        let step = || format!("manifest `{}`", descriptor.digest);
         if descriptor.size > MAX_MANIFEST_BYTES {
-            let text = format!("a manifest of {} bytes; the limit is {MAX_MANIFEST_BYTES}", descriptor.size);
-            return Err(Error::corrupt(text).step(what));
+            let text = format!("it has {} bytes; the limit is {MAX_MANIFEST_BYTES}", descriptor.size);
+            return Err(Error::corrupt(text).step(step()));
         }
-        let raw = self.fetch(&descriptor.digest.to_string(), Some(&descriptor.digest), &what)?;
+        let raw = self.fetch(&descriptor.digest.to_string(), Some(&descriptor.digest)).doing(step)?;
         if raw.bytes.len() as u64 != descriptor.size {
             let text = format!("it has {} bytes; the index says {}", raw.bytes.len(), descriptor.size);
-            return Err(Error::corrupt(text).step(what));
+            return Err(Error::corrupt(text).step(step()));
         }
         Ok(raw)
     }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::GeneralPurpose;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -64,12 +65,14 @@ pub struct AuthFiles {
     pub files: Vec<PathBuf>,
     /// The user named the file (`--authfile`, `REGISTRY_AUTH_FILE`): it must exist.
     pub required: bool,
+    /// `PATH` for the helpers; `None` for this process's own.
+    pub helper_path: Option<OsString>,
 }
 
 impl AuthFiles {
     /// One file that must exist.
     pub fn only(path: PathBuf) -> Self {
-        Self { files: vec![path], required: true }
+        Self { files: vec![path], required: true, helper_path: None }
     }
 
     /// `$REGISTRY_AUTH_FILE` alone if set; else `$DOCKER_CONFIG` if set, containers' auth.json below the run-time and the
@@ -94,7 +97,7 @@ impl AuthFiles {
         if !own_docker {
             files.extend(home.map(|home| home.join(".docker/config.json")));
         }
-        Self { files, required: false }
+        Self { files, required: false, helper_path: None }
     }
 }
 
@@ -121,7 +124,7 @@ pub(super) fn find(files: &AuthFiles, registry: &str, repository: &str) -> Resul
         let place = || format!("`{}`", path.display());
         let file = AuthFile::parse(&bytes).doing(|| format!("read credentials from {}", place()))?;
         if let Some(helper) = file.helper(registry, repository) {
-            match ask_helper(helper, registry) {
+            match ask_helper(helper, registry, files.helper_path.as_deref()) {
                 Ok(Some(credentials)) => {
                     found.credentials = Some((credentials, format!("credential helper `{helper}`")));
                     return Ok(found);
@@ -245,14 +248,17 @@ fn decode_auth(text: &str) -> Result<Credentials> {
 }
 
 /// Asks `docker-credential-<name> get`: the server's name on stdin, JSON on stdout.
-fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>> {
+fn ask_helper(name: &str, registry: &str, path: Option<&OsStr>) -> Result<Option<Credentials>> {
     let program = format!("docker-credential-{name}");
     let step = || format!("ask `{program}`");
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
         return Err(Error::usage("the name of the credential helper is no program name").step(step()));
     }
     let server = if registry == crate::image::reference::DEFAULT_REGISTRY { HUB_KEY } else { registry };
-    let mut child = Command::new(&program)
+    let found = path.and_then(|path| {
+        std::env::split_paths(path).map(|folder| folder.join(&program)).find(|candidate| candidate.is_file())
+    });
+    let mut child = Command::new(found.unwrap_or_else(|| PathBuf::from(&program)))
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -360,8 +366,8 @@ mod tests {
         assert_eq!(parse_helper(br#"{"ServerURL":"x","Username":"u","Secret":"s"}"#).unwrap(), basic("u", "s"));
         let token = parse_helper(br#"{"Username":"<token>","Secret":"s"}"#).unwrap();
         assert_eq!(token, Some(Credentials::IdentityToken("s".into())));
-        assert!(ask_helper("../../bin/sh", "a.b").unwrap_err().to_string().contains("no program name"));
-        assert!(ask_helper("runr-test-does-not-exist", "a.b").unwrap_err().is_missing());
+        assert!(ask_helper("../../bin/sh", "a.b", None).unwrap_err().to_string().contains("no program name"));
+        assert!(ask_helper("runr-test-does-not-exist", "a.b", None).unwrap_err().is_missing());
     }
 
     #[test]
@@ -371,7 +377,7 @@ mod tests {
         std::fs::write(&one, r#"{"credsStore":"runr-test-does-not-exist"}"#).unwrap();
         std::fs::write(&two, r#"{"auths":{"a.b":{"auth":"dTE6cDE="}}}"#).unwrap();
         let missing = dir.path().join("missing");
-        let files = AuthFiles { files: vec![missing.clone(), one, two.clone()], required: false };
+        let files = AuthFiles { files: vec![missing.clone(), one, two.clone()], ..AuthFiles::default() };
         let found = find(&files, "a.b", "c").unwrap();
         assert_eq!(found.credentials, Some((basic("u1", "p1").unwrap(), format!("`{}`", two.display()))));
         assert!(found.problems[0].starts_with("ask `docker-credential-runr-test-does-not-exist`: "));

@@ -94,7 +94,10 @@ impl Failure {
                 return Self::fatal(e.step(format!("connect to `{peer}`")));
             }
             other => {
-                return Self::passing(Error::remote(clip(&other.to_string(), 200)).step(format!("talk to `{peer}`")));
+                let e = Error::remote(clip(&other.to_string(), 200)).step(format!("talk to `{peer}`"));
+                // A damaged record is the line's fault; whatever else TLS refuses, it refuses again.
+                let damaged = matches!(other, rustls::Error::DecryptError);
+                return if damaged { Self::passing(e) } else { Self::fatal(e) };
             }
         };
         let e = Error::remote(text).step(format!("verify the certificate of `{peer}`"));

@@ -39,15 +39,6 @@ struct Auth {
     serial: u64,
 }
 
-/// What a request is for: its path below `/v2/<repository>/` and the words for it in errors.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    /// `manifests/latest`.
-    pub(super) path: String,
-    /// `docker.io/library/alpine:latest`, or ``blob `sha256:…` of …``.
-    pub(super) what: String,
-}
-
 impl Session {
     pub(super) fn new(http: Arc<Http>, reference: &Reference) -> Self {
         let registry = reference.registry();
@@ -65,18 +56,14 @@ impl Session {
         &self.http
     }
 
-    /// `registry/repository`.
-    pub(super) fn name(&self) -> String {
-        format!("{}/{}", self.policy.registry, self.repository)
-    }
-
-    /// Sends one GET, authorized as the registry wants it; a success has a 2xx status.
-    pub(super) fn get(&self, target: &Target, headers: &[(HeaderName, &str)]) -> Result<Response, Failure> {
+    /// Sends one GET for what is at `path` below `/v2/<repository>/`, authorized as the registry wants it; a success has a 2xx
+    /// status.
+    pub(super) fn get(&self, path: &str, headers: &[(HeaderName, &str)]) -> Result<Response, Failure> {
         let headers = header_map(headers).map_err(Failure::fatal)?;
         let (mut serial, mut value) = self.authorization()?;
         for round in 0..2 {
             let make = |base: &Url| {
-                let text = format!("{base}v2/{}/{}", self.repository, target.path);
+                let text = format!("{base}v2/{}/{}", self.repository, path);
                 let url = Url::parse(&text).map_err(|_| Error::usage(format!("`{text}` is no URL")))?;
                 let authorization = value.clone().filter(|_| may_carry_secrets(&url, &self.policy));
                 Ok(Request { headers: headers.clone(), authorization, ..Request::get(url) })
@@ -85,14 +72,14 @@ impl Session {
             match response.status() {
                 200..300 => return Ok(response),
                 // Only the registry's own challenge counts, not that of a server it redirected to.
-                401 if round == 0 && response.url().host_str() == host_of(&self.host).as_deref() => {
+                401 if round == 0 && is_at(response.url(), &self.host) => {
                     let challenges = challenge::of_answer(response.headers());
                     match self.authenticate(&challenges, serial)? {
                         Some(renewed) => (serial, value) = renewed,
-                        None => return Err(self.refusal(response, target)),
+                        None => return Err(self.refusal(response)),
                     }
                 }
-                _ => return Err(self.refusal(response, target)),
+                _ => return Err(self.refusal(response)),
             }
         }
         Err(Failure::fatal(Error::new(Kind::Bug, "a request was refused in no round")))
@@ -182,7 +169,7 @@ impl Session {
     }
 
     /// Puts an answer that is no success into words.
-    pub(super) fn refusal(&self, response: Response, target: &Target) -> Failure {
+    pub(super) fn refusal(&self, response: Response) -> Failure {
         let status = response.status();
         let reason = reqwest::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
         let after = retry_after(response.header("retry-after"));
@@ -193,19 +180,18 @@ impl Session {
         let error = match status {
             401 | 403 => {
                 let e = Error::new(Kind::Denied, format!("access denied by `{peer}`: {said}"));
-                self.with_auth_hints(e).step(target.what.clone())
+                self.with_auth_hints(e)
             }
             404 => {
-                let e = Error::not_found(format!("not found: `{peer}` says {said}")).step(target.what.clone());
+                let e = Error::not_found(format!("not found: `{peer}` says {said}"));
                 match words.is_some() || own_answer {
                     true => e.hint("check the name and the tag"),
                     false => e.hint(format!("`{peer}` does not answer like a container registry")),
                 }
             }
             429 => Error::remote(format!("`{peer}` limits requests: {said}"))
-                .step(target.what.clone())
                 .hint("wait, or log in: registries allow known users more"),
-            _ => Error::remote(format!("`{peer}` answers {said}")).step(target.what.clone()),
+            _ => Error::remote(format!("`{peer}` answers {said}")),
         };
         let retry = if is_passing(status) { Retry::Later(after) } else { Retry::Never };
         Failure { error, retry, connecting: false }
@@ -240,7 +226,7 @@ fn header_map(pairs: &[(HeaderName, &str)]) -> Result<HeaderMap> {
     Ok(map)
 }
 
-/// The host of `host[:port]` as a URL spells it.
-fn host_of(authority: &str) -> Option<String> {
-    Url::parse(&format!("http://{authority}/")).ok()?.host_str().map(str::to_owned)
+/// True if `url` is at `authority` (`host[:port]`).
+fn is_at(url: &Url, authority: &str) -> bool {
+    Url::parse(&format!("{}://{authority}/", url.scheme())).is_ok_and(|base| base.origin() == url.origin())
 }

@@ -76,14 +76,10 @@ impl Extra {
 /// A configuration that verifies servers. With `show_identity` it offers the client certificate when the server asks.
 pub(super) fn verifying(config: &Config, extra: &Extra, show_identity: bool) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    let mut explicit = extra.roots.clone();
-    let system = system_roots(config)?;
-    // A certificate that the user named is trusted as it is, also as a server's own.
-    if config.ssl_cert_file.is_some() {
-        explicit.extend(system.iter().cloned());
-    }
-    roots.add_parsable_certificates(system);
-    roots.add_parsable_certificates(extra.roots.iter().cloned());
+    let mut trusted = system_roots(config)?;
+    trusted.extend(extra.roots.iter().cloned());
+    // One certificate in an odd form must not disable the others.
+    roots.add_parsable_certificates(trusted.iter().cloned());
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
@@ -91,7 +87,7 @@ pub(super) fn verifying(config: &Config, extra: &Extra, show_identity: bool) -> 
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(|e| Error::corrupt(format!("use the root certificates: {e}")))?;
-    build(provider, Arc::new(TrustingExplicit { inner, explicit }), extra, show_identity)
+    build(provider, Arc::new(TrustingRoots { inner, trusted }), extra, show_identity)
 }
 
 /// A configuration that accepts any server.
@@ -159,17 +155,18 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Verifies as usual, and also accepts a server certificate that is itself among the explicitly trusted ones.
+/// Verifies as usual, and also accepts a server certificate that is itself among the roots.
 ///
 /// The usual recipe for a registry's own certificate (`openssl req -x509`) makes one that calls itself a CA and is used as
-/// the server's; Go accepts it, webpki refuses (`CaUsedAsEndEntity`), after it has checked the dates.
+/// the server's; Go accepts it, webpki refuses (`CaUsedAsEndEntity`), after it has checked the dates. Whoever put it among the
+/// roots trusts its owner with more than that.
 #[derive(Debug)]
-struct TrustingExplicit {
+struct TrustingRoots {
     inner: Arc<WebPkiServerVerifier>,
-    explicit: Vec<CertificateDer<'static>>,
+    trusted: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for TrustingExplicit {
+impl ServerCertVerifier for TrustingRoots {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -182,7 +179,7 @@ impl ServerCertVerifier for TrustingExplicit {
         match usual {
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(why)))
                 if why.0.to_string() == "CaUsedAsEndEntity"
-                    && self.explicit.iter().any(|trusted| trusted.as_ref() == end_entity.as_ref()) =>
+                    && self.trusted.iter().any(|root| root.as_ref() == end_entity.as_ref()) =>
             {
                 let parsed = ParsedCertificate::try_from(end_entity)?;
                 rustls::client::verify_server_name(&parsed, server_name)?;

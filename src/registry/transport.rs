@@ -23,12 +23,22 @@ use tokio::runtime::Runtime;
 pub(super) struct Policy {
     /// The registry as `host[:port]`.
     pub(super) registry: String,
-    /// Unverified TLS and plain http are allowed.
+    /// Unverified TLS and plain http are allowed for the registry itself.
     pub(super) insecure: bool,
+    /// The user has allowed that, so it holds for whatever servers the registry names as well. Otherwise it came from the
+    /// registry's being on loopback, and holds for loopback only.
+    pub(super) everywhere: bool,
 }
 
-/// One request, without what belongs to the connection.
-#[derive(Debug, Clone)]
+impl Policy {
+    /// True if unverified TLS and plain http are allowed for `url`.
+    pub(super) fn is_lenient(&self, url: &Url) -> bool {
+        self.insecure && (self.everywhere || is_loopback(url.host_str().unwrap_or("")))
+    }
+}
+
+/// One request, without what belongs to the connection. Not `Debug`: its body may be a secret.
+#[derive(Clone)]
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
@@ -50,8 +60,18 @@ impl Request {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Way {
     /// `None` for plain http.
-    tls: Option<(Policy, bool)>,
+    tls: Option<Trust>,
     proxy: Option<String>,
+}
+
+/// How a TLS connection is made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Trust {
+    /// Whose certificates count.
+    registry: String,
+    verify: bool,
+    /// The client certificate is offered.
+    identity: bool,
 }
 
 /// Makes connections and runs them.
@@ -129,7 +149,8 @@ impl Transport {
             // The client certificate is for the registry itself, not for storage or token servers.
             let host = url.host_str().unwrap_or("");
             let own = super::config::split_port(&policy.registry).0;
-            (policy.clone(), host == own || host.ends_with(".docker.io") && own == "docker.io")
+            let identity = host == own || host.ends_with(".docker.io") && own == "docker.io";
+            Trust { registry: policy.registry.clone(), verify: !policy.is_lenient(url), identity }
         });
         let way = Way { tls, proxy: self.config.proxies.for_url(url) };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,11 +166,11 @@ impl Transport {
         let tls = match &way.tls {
             // No root is loaded for plain http; reqwest wants a configuration all the same.
             None => tls::unverifying(&Extra::default(), false)?,
-            Some((policy, identity)) => {
-                let extra = self.extra(&policy.registry)?;
-                match policy.insecure {
-                    true => tls::unverifying(&extra, *identity)?,
-                    false => tls::verifying(&self.config, &extra, *identity)?,
+            Some(trust) => {
+                let extra = self.extra(&trust.registry)?;
+                match trust.verify {
+                    true => tls::verifying(&self.config, &extra, trust.identity)?,
+                    false => tls::unverifying(&extra, trust.identity)?,
                 }
             }
         };
@@ -277,7 +298,7 @@ pub(super) fn peer(url: &Url) -> String {
     format!("{}:{port}", url.host_str().unwrap_or(""))
 }
 
-/// True if credentials may be sent to `url` when the registry itself may be talked to insecurely or not.
+/// True if credentials may be sent to `url`.
 pub(super) fn may_carry_secrets(url: &Url, policy: &Policy) -> bool {
-    url.scheme() == "https" || policy.insecure || is_loopback(url.host_str().unwrap_or(""))
+    url.scheme() == "https" || policy.is_lenient(url)
 }

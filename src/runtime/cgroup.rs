@@ -35,7 +35,8 @@ impl Cgroup {
     /// Moves a process into it.
     pub(super) fn add(&self, pid: Pid) -> Result<()> {
         let file = self.folder.join("cgroup.procs");
-        std::fs::write(&file, pid.to_string()).doing(|| format!("move process {pid} into cgroup `{}`", self.folder.display()))
+        std::fs::write(&file, pid.to_string())
+            .doing(|| format!("move process {pid} into cgroup `{}`", self.folder.display()))
     }
 
     /// Kills every process in it (`cgroup.kill`, Linux 5.14); without that file nothing happens.
@@ -59,7 +60,8 @@ pub fn has_cgroup2() -> bool {
     mount_point(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()).is_some()
 }
 
-fn own_folder() -> Option<PathBuf> {
+/// The folder of this process's own cgroup in the cgroup2 hierarchy; `None` when it lies outside what is mounted.
+pub fn own_folder() -> Option<PathBuf> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own_group(&groups)?;
     let (point, root) = mount_point(&std::fs::read_to_string("/proc/self/mountinfo").ok()?)?;

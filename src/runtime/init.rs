@@ -3,11 +3,12 @@
 //! This process is a copy of the monitor in new namespaces. It must not touch the store, the network or any lock; its
 //! conversation with the monitor is `sync`. Every error goes up that channel with all its words.
 
+use super::command::{CHANNEL, Command, await_go, report};
 use super::launch::Streams;
 use super::plan::Plan;
-use super::sync::{Go, Said};
-use super::{mounts, pid1, process};
-use crate::base::{Doing, Error, Kind, Result};
+use super::sync::Said;
+use super::{mounts, own_exe, process};
+use crate::base::{Doing, Error, Result};
 use crate::sys::channel::Channel;
 use crate::sys::{keyring, net, process as sysproc, signal, term};
 use nix::fcntl::OFlag;
@@ -19,21 +20,15 @@ use std::path::Path;
 /// Runs the plan; returns only the status of a failure.
 pub(super) fn run(plan: &Plan, streams: Streams, channel: Channel) -> i32 {
     let Ok(channel) = arrange_descriptors(streams, channel) else { return 125 };
-    match build_and_execute(plan, &channel) {
-        Ok(never) => match never {},
-        Err(e) => {
-            let status = match e.kind() {
-                Kind::CommandNotFound => 127,
-                Kind::CommandNotExecutable => 126,
-                _ => 125,
-            };
-            drop(channel.send(&Said::Failed(e), &[]));
-            status
-        }
+    match build(plan, &channel) {
+        Ok(command) => report(&channel, command.run(&channel)),
+        Err(e) => report(&channel, e),
     }
 }
 
-fn build_and_execute(plan: &Plan, channel: &Channel) -> Result<std::convert::Infallible> {
+fn build(plan: &Plan, channel: &Channel) -> Result<Command> {
+    // Asked on the host's terms, before this process is somebody else.
+    let protect = own_exe::is_writable();
     await_go(channel)?;
     become_root(plan)?;
     if plan.has(libc::CLONE_NEWNET) {
@@ -41,18 +36,14 @@ fn build_and_execute(plan: &Plan, channel: &Channel) -> Result<std::convert::Inf
     }
     let mut notes = Vec::new();
     let root = mounts::build(plan, &mut notes)?;
+    let own_exe = if protect { Some(own_exe::read_only()?) } else { None };
     set_names(plan)?;
     let terminal = if plan.process.terminal { Some(open_terminal(&root)?) } else { None };
     mounts::enter(&root, plan)?;
-    let command = process::prepare(plan)?;
+    let command = process::prepare(plan, own_exe)?;
     let master = terminal.as_ref().map(|t| t.as_fd());
     channel.send(&Said::Ready { notes }, master.as_slice())?;
-    drop(terminal);
-    await_go(channel)?;
-    if plan.process.init {
-        pid1::fork_command(plan.process.terminal)?;
-    }
-    Err(command.execute())
+    Ok(command)
 }
 
 /// Descriptors 0, 1, 2 are the streams (or /dev/null), 3 the channel, and nothing else is open.
@@ -71,19 +62,11 @@ fn arrange_descriptors(streams: Streams, channel: Channel) -> Result<Channel> {
     for (number, fd) in (0..).zip(&high) {
         sysproc::copy_descriptor(*fd, number)?;
     }
-    sysproc::close_from(4);
+    sysproc::close_from(CHANNEL + 1);
     // What these objects owned is closed or renumbered; they must not close a number again that is in use by now.
     std::mem::forget((sources, channel, null));
-    sysproc::set_cloexec(3, true)?;
-    Ok(Channel::from_fd(sysproc::adopt(3)))
-}
-
-/// The parent's next word; its death is the end of this process.
-fn await_go(channel: &Channel) -> Result<()> {
-    match channel.receive::<Go>()? {
-        Some(_) => Ok(()),
-        None => Err(Error::new(Kind::Io, "the monitor ended while the container was set up")),
-    }
+    sysproc::set_cloexec(CHANNEL, true)?;
+    Ok(Channel::from_fd(sysproc::adopt(CHANNEL)))
 }
 
 fn become_root(plan: &Plan) -> Result<()> {
@@ -97,9 +80,11 @@ fn become_root(plan: &Plan) -> Result<()> {
     if plan.has(libc::CLONE_NEWUSER) {
         // Refused in a namespace whose map was written without privilege: then there are no groups to drop either that
         // the user did not have anyway.
-        drop(setgroups(&[]));
-        setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0)).doing(|| "become root of the user namespace")?;
-        setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).doing(|| "become root of the user namespace")?;
+        let _ = setgroups(&[]);
+        setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))
+            .doing(|| "become root of the user namespace")?;
+        setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))
+            .doing(|| "become root of the user namespace")?;
     }
     // From here to execve nobody in the container may look into this process or through its /proc/self/exe, which is runr's
     // own file on the host (CVE-2019-5736).
@@ -137,7 +122,7 @@ fn open_terminal(root: &OwnedFd) -> Result<OwnedFd> {
     }
     // A descriptor that is one of 0..3 by now must not be closed.
     let raw = slave.into_raw_fd();
-    if raw > 3 {
+    if raw > CHANNEL {
         drop(sysproc::adopt(raw));
     }
     Ok(master)

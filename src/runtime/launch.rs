@@ -51,8 +51,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
     let Some(child) = cloned else {
         drop(ours);
         // A panic in the child must end the child, not run the parent's code a second time.
-        let status =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| super::init::run(plan, streams, theirs)));
+        let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| super::init::run(plan, streams, theirs)));
         exit_now(status.unwrap_or(125));
     };
     drop((theirs, streams));
@@ -61,7 +60,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
         Err(e) => {
             // Its end of the channel closes with ours, which ends the child; it is reaped so that no zombie stays.
             drop(ours);
-            drop(nix::sys::wait::waitpid(child.pid, None));
+            let _ = nix::sys::wait::waitpid(child.pid, None);
             return Err(e);
         }
     };
@@ -75,7 +74,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
             channel: ours,
         }),
         Some((Said::Failed(e), _)) => {
-            drop(nix::sys::wait::waitpid(child.pid, None));
+            let _ = nix::sys::wait::waitpid(child.pid, None);
             Err(e)
         }
         None => {

@@ -1,3 +1,19 @@
-//! OCI runtime spec -> plan -> process: the container's side of the work.
+//! OCI runtime spec -> plan -> process.
+//!
+//! [`plan`] resolves a spec into typed steps, [`launch`] clones the process and talks to it, `init` is that process until it
+//! executes the command. The parent must be single-threaded.
 
 pub mod caps;
+pub mod cgroup;
+pub mod command;
+mod init;
+pub mod launch;
+pub mod mount_options;
+mod mounts;
+mod own_exe;
+mod pid1;
+pub mod plan;
+mod process;
+pub mod seccomp;
+mod sync;
+mod tree;

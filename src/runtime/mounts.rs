@@ -70,7 +70,9 @@ fn overlay(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<O
         match context.descriptor(key, &folder) {
             Ok(()) => Ok(()),
             // Layers by descriptor came with Linux 6.13; `lowerdir+` by path with 6.8.
-            Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => context.string(key, path.as_os_str().as_encoded_bytes()),
+            Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => {
+                context.string(key, path.as_os_str().as_encoded_bytes())
+            }
             Err(e) => Err(e).doing(|| format!("add layer `{}` to the overlay", path.display())),
         }
     };
@@ -87,13 +89,14 @@ fn overlay(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<O
 /// Before Linux 6.8 all lower folders come in one option of at most a page, so they are named relative to their common
 /// parent: `<diff id>/<map>/fs`.
 fn overlay_by_string(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
-    let base = lowers.iter().skip(1).fold(lowers.first().and_then(|p| p.parent()).map(Path::to_path_buf), |base, lower| {
-        let mut base = base?;
-        while !lower.starts_with(&base) {
-            base = base.parent()?.to_path_buf();
-        }
-        Some(base)
-    });
+    let base =
+        lowers.iter().skip(1).fold(lowers.first().and_then(|p| p.parent()).map(Path::to_path_buf), |base, lower| {
+            let mut base = base?;
+            while !lower.starts_with(&base) {
+                base = base.parent()?.to_path_buf();
+            }
+            Some(base)
+        });
     let base = base.unwrap_or_else(|| "/".into());
     let here = tree::open_path(Path::new("."))?;
     nix::unistd::chdir(&base).doing(|| format!("enter `{}`", base.display()))?;
@@ -125,6 +128,7 @@ fn mount_step(root: &OwnedFd, step: &MountStep, notes: &mut Vec<String>) -> Resu
             // These three decide what the kernel shows; an image must not move them elsewhere with a link.
             let fixed = matches!(*kind, "proc" | "sysfs") || step.target == "/dev";
             let target = tree::ensure_dir(root, &step.target, fixed)?;
+            keep_out_of_proc(&target, &step.target)?;
             let mounted = filesystem(kind, &step.options, &step.target);
             match (mounted, *kind) {
                 (Ok(mount), _) => {
@@ -151,11 +155,18 @@ fn mount_step(root: &OwnedFd, step: &MountStep, notes: &mut Vec<String>) -> Resu
     }
 }
 
+/// Refuses a target that a link of the image's leads into /proc: what stands there decides which limits of the container
+/// hold (CVE-2023-27561). The few files there that may be covered are named as such and were checked by `spec::validate`.
+fn keep_out_of_proc(place: &OwnedFd, target: &str) -> Result<()> {
+    if !target.starts_with("/proc/") && tree::is_procfs(place)? {
+        return Err(Error::new(Kind::Denied, "a link in the image leads into /proc, where nothing may be mounted"));
+    }
+    Ok(())
+}
+
 fn filesystem(kind: &'static str, options: &MountOptions, target: &str) -> Result<OwnedFd> {
     let context = FsContext::open(kind)?;
-    if kind != "proc" && kind != "sysfs" {
-        context.string("source", if target == "/dev/shm" { "shm" } else { kind })?;
-    }
+    context.string("source", if target == "/dev/shm" { "shm" } else { kind })?;
     for (key, value) in &options.data {
         match value {
             Some(value) => context.string(key, value)?,
@@ -178,7 +189,8 @@ fn bind_read_only(path: &Path, target: &OwnedFd) -> Result<()> {
 fn bind(root: &OwnedFd, source: &Path, target: &str, options: &MountOptions) -> Result<()> {
     let mount = clone_tree(AT_FDCWD, source, options.recursive)?;
     let folder = tree::is_dir(&mount)?;
-    let target = if folder { tree::ensure_dir(root, target, false)? } else { tree::ensure_file(root, target)? };
+    let place = if folder { tree::ensure_dir(root, target, false)? } else { tree::ensure_file(root, target)? };
+    keep_out_of_proc(&place, target)?;
     // Private unless asked for: a mount in the container must not appear on the host, nor the reverse.
     let propagation = if options.propagation == 0 { libc::MS_PRIVATE } else { options.propagation };
     let reach = options.propagation == 0 || options.recursive_propagation;
@@ -189,7 +201,7 @@ fn bind(root: &OwnedFd, source: &Path, target: &str, options: &MountOptions) -> 
         let recursive = options.recursive_read_only || (options.recursive && target_is_kernel_tree(source));
         set_attributes(&mount, options.set, options.clear, 0, recursive)?;
     }
-    move_mount(&mount, &target)
+    move_mount(&mount, &place)
 }
 
 /// /sys and /proc of the host hold many mounts of their own, and a read-only bind of them means all of it.

@@ -21,13 +21,15 @@ pub(super) fn fork_command(terminal: bool) -> Result<()> {
             nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).doing(|| "start process group")?;
             if terminal {
                 // SIGTTOU is blocked here, so a process outside the foreground group may do this.
-                drop(nix::unistd::tcsetpgrp(std::io::stdin(), nix::unistd::getpid()));
+                let _ = nix::unistd::tcsetpgrp(std::io::stdin(), nix::unistd::getpid());
             }
             signal::reset_all()
         }
         Fork::Parent(command) => {
             // The streams and the channel to the monitor belong to the command.
             crate::sys::process::close_from(0);
+            crate::sys::process::clear_command_line();
+            let _ = nix::sys::prctl::set_name(c"init");
             exit_now(serve(command))
         }
     }
@@ -44,7 +46,9 @@ fn serve(command: Pid) -> i32 {
             }
             // A process that stopped or wants the terminal is the shell's business, not init's.
             Ok(Signal::SIGTTIN | Signal::SIGTTOU | Signal::SIGTSTP) => {}
-            Ok(other) => drop(nix::sys::signal::kill(command, other)),
+            Ok(other) => {
+                let _ = nix::sys::signal::kill(command, other);
+            }
             Err(_) => {}
         }
     }

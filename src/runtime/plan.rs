@@ -63,8 +63,10 @@ pub struct ProcessPlan {
     pub umask: u32,
     /// (resource, soft, hard) for setrlimit(2).
     pub rlimits: Vec<(u32, u64, u64)>,
-    /// Capability sets of the process.
+    /// Capability sets of the process if it is root.
     pub capabilities: super::caps::CapSets,
+    /// Capability sets if it is another user: known only once the image's passwd is read.
+    pub user_capabilities: super::caps::CapSets,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
     /// `/proc/self/oom_score_adj`.
@@ -102,8 +104,8 @@ pub struct Plan {
     pub sysctls: Vec<(String, String)>,
     /// The command.
     pub process: ProcessPlan,
-    /// The compiled system call filter, empty for none.
-    pub seccomp: Vec<libc::sock_filter>,
+    /// The compiled system call filter.
+    pub seccomp: Option<super::seccomp::Program>,
 }
 
 /// What a plan needs beside the OCI spec, because the spec has no words for it.
@@ -117,6 +119,8 @@ pub struct Extras {
     pub staging: PathBuf,
     /// `user[:group]`, names allowed.
     pub user: String,
+    /// The capability sets if that user is not root.
+    pub user_capabilities: super::caps::CapSets,
     /// Groups by name or number (`--group-add`).
     pub groups: Vec<String>,
     /// `--init`.
@@ -134,10 +138,7 @@ impl Plan {
         let process = process_plan(spec, &extras)?;
         let mounts = spec.mounts().iter().flatten().map(mount_step).collect::<Result<Vec<_>>>()?;
         let sysctls = linux.sysctl().iter().flatten().map(|(k, v)| (k.clone(), v.clone()));
-        let seccomp = match linux.seccomp() {
-            Some(profile) => super::seccomp::compile(profile)?,
-            None => Vec::new(),
-        };
+        let seccomp = linux.seccomp().as_ref().map(super::seccomp::compile).transpose()?;
         Ok(Self {
             namespaces: namespaces(spec)?,
             map: extras.map,
@@ -189,7 +190,8 @@ fn mount_step(mount: &oci_spec::runtime::Mount) -> Result<MountStep> {
     let options = mount_options::parse(&words).map_err(|e| e.step(format!("mount at `{target}`")))?;
     let kind = mount.typ().as_deref().unwrap_or("bind");
     let source = if options.bind || kind == "bind" {
-        let source = mount.source().clone().ok_or_else(|| Error::usage(format!("mount at `{target}` has no source")))?;
+        let source =
+            mount.source().clone().ok_or_else(|| Error::usage(format!("mount at `{target}` has no source")))?;
         MountSource::Bind(source)
     } else {
         let kinds = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup2", "cgroup"];
@@ -218,6 +220,7 @@ fn process_plan(spec: &Spec, extras: &Extras) -> Result<ProcessPlan> {
         umask: process.user().umask().unwrap_or(0o022),
         rlimits: limits.map(|l| (resource(l.typ()), l.soft(), l.hard())).collect(),
         capabilities,
+        user_capabilities: extras.user_capabilities,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
         init: extras.init,

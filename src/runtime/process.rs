@@ -2,6 +2,7 @@
 //! capabilities, system call filter, and last the search for the program.
 
 use super::caps;
+use super::command::{Command, c_strings};
 use super::plan::{Plan, ProcessPlan};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::rootfs::users;
@@ -11,35 +12,27 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use std::ffi::CString;
-use std::os::fd::AsFd;
-use std::path::Path;
-
-/// A process with all its attributes set, one execve away from being the command.
-#[derive(Debug)]
-pub(super) struct Command {
-    program: String,
-    args: Vec<CString>,
-    env: Vec<CString>,
-    search_path: String,
-}
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Sets everything on this process. The container's root is `/` already.
-pub(super) fn prepare(plan: &Plan) -> Result<Command> {
+pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> {
     let process = &plan.process;
-    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
+    let root =
+        nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
     let user = users::resolve(root.as_fd(), &process.user, &process.groups)?;
     let mut env = process.env.clone();
     if !env.iter().any(|e| e.starts_with("HOME=")) {
         env.push(format!("HOME={}", user.home));
     }
+    reopen_null()?;
     own_streams(process, user.uid)?;
     for (resource, soft, hard) in &process.rlimits {
         sysproc::set_rlimit(*resource, *soft, *hard).map_err(explain_rlimit)?;
     }
     // As root, so that a folder that only root may create is created; docker does the same.
     enter_workdir(&process.cwd)?;
-    caps::limit_bounding(process.capabilities.bounding)?;
+    let capabilities = if user.uid == 0 { &process.capabilities } else { &process.user_capabilities };
+    caps::limit_bounding(capabilities.bounding)?;
     if !process.no_new_privileges {
         // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it is installed before that is given up.
         install_filter(plan)?;
@@ -47,7 +40,8 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
     change_user(plan, &user)?;
     // A folder that root cannot enter (a user's own on NFS, a bind of mode 0700) may be open to the user.
     nix::unistd::chdir(process.cwd.as_str()).map_err(|e| explain_workdir(e, &process.cwd))?;
-    caps::apply(&process.capabilities)?;
+    require_inside(&process.cwd)?;
+    caps::apply(capabilities)?;
     // The last change of credentials is done: earlier, it would have been cleared.
     sysproc::set_parent_death_signal(Signal::SIGKILL)?;
     if process.no_new_privileges {
@@ -55,31 +49,59 @@ pub(super) fn prepare(plan: &Plan) -> Result<Command> {
         install_filter(plan)?;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(process.umask));
-    let search_path = env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
+    let search_path =
+        env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
     Ok(Command {
-        program: process.args[0].clone(),
         args: c_strings(&process.args, "argument")?,
         env: c_strings(&env, "environment variable")?,
         search_path,
+        init: process.init,
+        terminal: process.terminal,
+        own_exe,
     })
 }
 
 fn install_filter(plan: &Plan) -> Result<()> {
-    if plan.seccomp.is_empty() { Ok(()) } else { crate::sys::seccomp::install(&plan.seccomp) }
+    plan.seccomp.as_ref().map_or(Ok(()), super::seccomp::Program::install)
 }
 
-/// The pipes of the standard streams belong to the container's user, so that it can open /dev/stdout by name. They are the
-/// monitor's own; what the caller passed in is left as it is.
+/// Streams that are the host's /dev/null become the container's, so that their names (`/proc/self/fd/0`) lead there.
+fn reopen_null() -> Result<()> {
+    let is_null = |stat: &nix::sys::stat::FileStat| {
+        stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits() && stat.st_rdev == nix::sys::stat::makedev(1, 3)
+    };
+    for (number, stream) in (0..).zip([std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()])
+    {
+        if !is_null(&fstat(stream).doing(|| "look at the standard streams")?) {
+            continue;
+        }
+        // A folder mounted at /dev by the user may hold anything there: then the host's stays.
+        let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        if let Ok(own) = nix::fcntl::open("/dev/null", flags, Mode::empty())
+            && fstat(&own).is_ok_and(|stat| is_null(&stat))
+        {
+            sysproc::copy_descriptor(own.as_raw_fd(), number)?;
+        }
+    }
+    Ok(())
+}
+
+/// The pipes of the standard streams belong to the container's user, so that it can open /dev/stdout by name. One that
+/// belongs to somebody outside the user namespace (`sudo -u x runr … | cat`) cannot be given and stays as it is.
 fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
     if process.terminal {
         let group = None;
-        nix::unistd::fchown(std::io::stdin(), Some(Uid::from_raw(uid)), group).doing(|| "give the terminal to the user")?;
+        nix::unistd::fchown(std::io::stdin(), Some(Uid::from_raw(uid)), group)
+            .doing(|| "give the terminal to the user")?;
         return Ok(());
     }
     for stream in [std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
         let stat = fstat(stream).doing(|| "look at the standard streams")?;
         if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() {
-            nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None).doing(|| "give the standard streams to the user")?;
+            match nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None) {
+                Err(Errno::EPERM | Errno::EINVAL | Errno::EOVERFLOW) => {}
+                other => other.doing(|| "give the standard streams to the user")?,
+            }
         }
     }
     Ok(())
@@ -108,6 +130,11 @@ fn enter_workdir(cwd: &str) -> Result<()> {
         Err(Errno::EACCES) => return Ok(()),
         Err(e) => return Err(explain_workdir(e, cwd)),
     }
+    require_inside(cwd)
+}
+
+/// The kernel begins the name of a folder that is not below the root with `(unreachable)`.
+fn require_inside(cwd: &str) -> Result<()> {
     let here = nix::unistd::getcwd().map_err(|e| explain_workdir(e, cwd))?;
     if here.is_absolute() {
         return Ok(());
@@ -129,7 +156,10 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
         mapped(user.uid, plan.map.host_uid(user.uid), "user id")?;
         mapped(user.gid, plan.map.host_gid(user.gid), "group id")?;
     }
-    let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    // The primary group as well: else a set-group-id program could shed it, and with it what files deny to the group
+    // (CVE-2022-36109).
+    let others = user.groups.iter().filter(|g| **g != user.gid);
+    let groups: Vec<Gid> = std::iter::once(&user.gid).chain(others).map(|g| Gid::from_raw(*g)).collect();
     match setgroups(&groups) {
         // With a map of one id the kernel forbids setgroups for good; the groups of the image don't exist there anyway.
         Err(Errno::EPERM | Errno::EINVAL) if plan.map.is_single() => {}
@@ -140,63 +170,4 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
     setresuid(uid, uid, uid).doing(|| format!("change to user {uid}"))?;
     // A change of ids makes the process dumpable again when the kernel's `suid_dumpable` says so.
     nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
-}
-
-fn c_strings(texts: &[String], what: &str) -> Result<Vec<CString>> {
-    let convert = |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
-    texts.iter().map(convert).collect()
-}
-
-impl Command {
-    /// Executes the command; returns only to say why not, as the shell's 126 and 127 tell them apart.
-    pub(super) fn execute(&self) -> Error {
-        if self.program.is_empty() {
-            return not_found(&self.program, "the command is empty");
-        }
-        if self.program.contains('/') {
-            let errno = self.try_path(&self.program);
-            return self.explain(&self.program, errno);
-        }
-        let mut denied = None;
-        for folder in self.search_path.split(':') {
-            let path = format!("{}/{}", if folder.is_empty() { "." } else { folder }, self.program);
-            match self.try_path(&path) {
-                Errno::ENOENT | Errno::ENOTDIR if !Path::new(&path).exists() => {}
-                // execvp(3) goes on after EACCES and reports it when nothing else is found.
-                Errno::EACCES => denied = Some(path),
-                other => return self.explain(&path, other),
-            }
-        }
-        match denied {
-            Some(path) => self.explain(&path, Errno::EACCES),
-            None => not_found(&self.program, "executable file not found in $PATH"),
-        }
-    }
-
-    fn try_path(&self, path: &str) -> Errno {
-        match CString::new(path) {
-            Ok(c_path) => sysproc::execute(&c_path, &self.args, &self.env),
-            Err(_) => Errno::EINVAL,
-        }
-    }
-
-    fn explain(&self, path: &str, errno: Errno) -> Error {
-        let denied = |text: &str| Error::new(Kind::CommandNotExecutable, text).step(format!("execute `{path}`"));
-        match errno {
-            Errno::ENOENT | Errno::ENOTDIR if Path::new(path).exists() => {
-                not_found(path, "its interpreter does not exist (ENOENT)")
-                    .hint("the program was built for another C library than the image has, or its `#!` line names a missing program")
-            }
-            Errno::ENOENT | Errno::ENOTDIR => not_found(path, "no such file or directory (ENOENT)"),
-            Errno::EACCES if Path::new(path).is_dir() => denied("is a directory: permission denied (EACCES)"),
-            Errno::EACCES => denied("permission denied (EACCES)"),
-            Errno::ENOEXEC => denied("exec format error (ENOEXEC)")
-                .hint("the file is for another architecture, or a script without a `#!` line"),
-            other => Error::from(other).with_kind(Kind::CommandNotExecutable).step(format!("execute `{path}`")),
-        }
-    }
-}
-
-fn not_found(path: &str, why: &str) -> Error {
-    Error::new(Kind::CommandNotFound, why).step(format!("execute `{path}`"))
 }

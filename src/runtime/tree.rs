@@ -11,7 +11,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// Opens a path of the host as a place only (`O_PATH`).
 pub(super) fn open_path(path: &Path) -> Result<OwnedFd> {
-    nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| format!("open `{}`", path.display()))
+    nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        .doing(|| format!("open `{}`", path.display()))
 }
 
 /// Opens a path in the root as a place; `None` if there is nothing.
@@ -50,7 +51,10 @@ pub(super) fn ensure_dir(root: &OwnedFd, path: &str, no_link: bool) -> Result<Ow
             Err(e) if e.is_missing() => {
                 match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
                     Ok(()) | Err(Errno::EEXIST) => {}
-                    Err(e) => return Err(e).doing(|| format!("create folder `{}` in the container's root", so_far.display())),
+                    Err(e) => {
+                        return Err(e)
+                            .doing(|| format!("create folder `{}` in the container's root", so_far.display()));
+                    }
                 }
                 open_in_root(root, &so_far, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty())?
             }
@@ -95,10 +99,15 @@ pub(super) fn is_dir(fd: impl AsFd) -> Result<bool> {
     Ok(stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
 }
 
+/// True if the descriptor is on a procfs.
+pub(super) fn is_procfs(fd: impl AsFd) -> Result<bool> {
+    let kind = fstatfs(fd).doing(|| "look at the filesystem of a file in the container's root")?.filesystem_type();
+    Ok(kind == PROC_SUPER_MAGIC)
+}
+
 /// An error unless the descriptor is on a procfs.
 pub(super) fn require_procfs(fd: impl AsFd) -> Result<()> {
-    let kind = fstatfs(fd).doing(|| "look at the filesystem of a /proc file")?.filesystem_type();
-    if kind == PROC_SUPER_MAGIC {
+    if is_procfs(fd)? {
         Ok(())
     } else {
         Err(Error::new(Kind::Denied, "the container's /proc is not the kernel's: the image put something in its place"))
@@ -125,15 +134,17 @@ fn copy_folder(from: &OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
     if depth > 64 {
         return Err(Error::usage("the folder below the tmpfs is too deep to be copied"));
     }
-    let mut dir = nix::dir::Dir::openat(from, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .doing(|| "list the folder below a tmpfs")?;
+    let mut dir =
+        nix::dir::Dir::openat(from, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+            .doing(|| "list the folder below a tmpfs")?;
     for entry in dir.iter() {
         let entry = entry.doing(|| "list the folder below a tmpfs")?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        copy_entry(from, to, name, depth).map_err(|e| e.step(format!("copy `{}` into the tmpfs", name.to_string_lossy())))?;
+        copy_entry(from, to, name, depth)
+            .map_err(|e| e.step(format!("copy `{}` into the tmpfs", name.to_string_lossy())))?;
     }
     Ok(())
 }

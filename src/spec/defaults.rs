@@ -80,6 +80,8 @@ pub struct MountFacts {
     pub own_network: bool,
     /// The container has its own IPC namespace, hence its own message queues and /dev/shm.
     pub own_ipc: bool,
+    /// The host has /dev/mqueue, to be shared with a container without its own IPC namespace.
+    pub host_mqueue: bool,
     /// The host has a cgroup2 hierarchy.
     pub cgroup2: bool,
     /// Group 5 is mapped, so that terminals can belong to it; with one id they belong to root.
@@ -118,7 +120,9 @@ pub fn mounts(facts: &MountFacts) -> Vec<Mount> {
         list.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
         list.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]));
     } else {
-        list.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["rbind", "nosuid", "noexec", "nodev"]));
+        if facts.host_mqueue {
+            list.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["rbind", "nosuid", "noexec", "nodev"]));
+        }
         list.push(mount("/dev/shm", "bind", "/dev/shm", &["rbind", "nosuid", "noexec", "nodev"]));
     }
     list
@@ -159,6 +163,7 @@ mod tests {
         own_pid: true,
         own_network: true,
         own_ipc: true,
+        host_mqueue: true,
         cgroup2: true,
         tty_group: true,
         privileged: false,
@@ -202,6 +207,7 @@ mod tests {
         assert_eq!(line(&list, "/dev/shm"), "bind rbind,nosuid,noexec,nodev");
         assert!(line(&list, "/dev/pts").ends_with("mode=0620"));
         assert_eq!(list.len(), 6);
+        assert_eq!(mounts(&MountFacts { own_ipc: false, host_mqueue: false, ..FACTS }).len(), 6);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What a container is, decided once and as data: image config + options -> OCI runtime spec. No I/O happens here.
 //!
-//! [`options`] is what was asked for (stored with the container); `compose` turns it, the image's config and facts about
+//! [`options`] is what was asked for (stored with the container); [`compose`] turns it, the image's config and facts about
 //! this machine into an OCI runtime spec, the only input of `runtime`. Every default of a container is decided here.
 
 pub mod caps;
+pub mod compose;
 pub mod defaults;
 pub mod options;
+pub mod seccomp;
+pub mod validate;
 
 pub use options::ContainerOptions;

@@ -9,7 +9,6 @@ use super::lock::{Wait, open_locked};
 use crate::base::{Doing, Error, Kind, Result, fsx};
 use crate::image::manifest::MAX_MANIFEST_BYTES;
 use crate::image::{Descriptor, Digest, Hasher};
-use nix::errno::Errno;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -288,11 +287,12 @@ impl Write for BlobWriter {
                 Ok(n)
             }
             Err(e) => {
-                if matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::ENOSPC | Errno::EDQUOT)) {
+                let e = Error::from(e);
+                if e.is_disk_full() {
                     // A full disk is not left full.
                     drop(self.discard_partial());
                 }
-                Err(Error::from(e).step(format!("write `{}`", self.path.display())).into())
+                Err(e.step(format!("write `{}`", self.path.display())).into())
             }
         }
     }

@@ -76,6 +76,11 @@ pub(super) fn descriptors(paths: &Paths) -> Vec<Descriptor> {
     read(paths).manifests
 }
 
+/// Gives its room to something that cannot be derived.
+pub(super) fn remove(paths: &Paths) -> Result<()> {
+    fsx::remove_file(&path(paths))
+}
+
 impl Store {
     /// The index's list with what is known of each manifest, from the cache if it is fresh.
     pub(super) fn known_images(&self) -> Result<(Vec<Descriptor>, HashMap<Digest, Known>)> {

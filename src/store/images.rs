@@ -72,6 +72,13 @@ pub struct Provenance {
     pub size: u64,
 }
 
+impl ImageEntry {
+    /// The digest of the index through which this name was pulled.
+    pub fn index_digest(&self) -> Option<Digest> {
+        index_digest(&self.manifest)
+    }
+}
+
 impl Store {
     /// All images, one per id, newest first as their configs say. Damaged ones are among them, with the reason.
     pub fn images(&self) -> Result<Vec<ImageSummary>> {
@@ -236,6 +243,11 @@ impl Store {
     /// Takes a name away; the image stays, dangling if it was its last one. False if there was no such name.
     pub fn untag_image(&self, name: &Reference) -> Result<bool> {
         self.update_index(|index| Ok(take_name(&mut index.manifests, name)))
+    }
+
+    /// The descriptors of these manifests.
+    pub fn image_manifests(&self, manifests: &[Digest]) -> Result<Vec<Descriptor>> {
+        Ok(self.read_index()?.manifests.into_iter().filter(|d| manifests.contains(&d.digest)).collect())
     }
 
     /// Forgets manifests with all their names. Their blobs are garbage then.

@@ -87,7 +87,15 @@ impl Store {
         let before = index.clone();
         let value = change(&mut index)?;
         if index != before {
-            write(self.paths(), &index)?;
+            match write(self.paths(), &index) {
+                // On a full disk an image must be removable all the same: what is derived or unfinished makes room.
+                Err(e) if e.is_disk_full() => {
+                    cache::remove(self.paths())?;
+                    drop(self.sweep_objects(std::time::Duration::ZERO));
+                    write(self.paths(), &index)?;
+                }
+                other => other?,
+            }
         }
         Ok(value)
     }

@@ -44,9 +44,12 @@ pub struct LayerMeta {
     /// Hard links whose target lies in a lower layer.
     #[serde(default)]
     pub pending_links: Vec<PendingLink>,
-    /// Anything else its maker wants back: the form of whiteouts, the name of a side-car file beside `fs`.
+    /// Its whiteouts are attributes instead of devices (see `unpack::WhiteoutForm`).
     #[serde(default)]
-    pub extra: serde_json::Value,
+    pub xattr_whiteouts: bool,
+    /// What files should have been where that could not be applied stands in `owners.json` beside `fs`.
+    #[serde(default)]
+    pub has_true_stats: bool,
     /// Where and when it was made.
     pub origin: Origin,
     /// True when it is known to be on disk.
@@ -92,7 +95,8 @@ impl LayerMeta {
             size,
             implied_dirs: Vec::new(),
             pending_links: Vec::new(),
-            extra: serde_json::Value::Null,
+            xattr_whiteouts: false,
+            has_true_stats: false,
             origin: Origin::here(),
             synced: false,
         }

@@ -15,12 +15,24 @@ impl Store {
     /// Moves a folder of the user's own (its content may belong to other ids of `map`) out of sight; its space is freed by
     /// the next [`Store::empty_trash`]. A missing folder is not an error.
     pub fn discard(&self, path: &Path, map: &IdMap) -> Result<()> {
+        match self.retire(path, map) {
+            // A full disk has no place for the trash's own folder.
+            Err(_) => delete_tree(path, map),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Like [`Store::discard`], but only moves, and returns the folder in the trash: for who deletes it soon itself.
+    pub fn retire(&self, path: &Path, map: &IdMap) -> Result<PathBuf> {
         let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
         fsx::create_dir(&trash, 0o700)?;
-        write_map(&trash, map)?;
-        match fsx::rename(path, &trash.join(CONTENT)) {
-            Err(e) if e.is_missing() => fsx::remove_dir_all(&trash),
-            other => other,
+        let moved = write_map(&trash, map).and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
+        if moved.is_err() {
+            fsx::remove_dir_all(&trash)?;
+        }
+        match moved {
+            Err(e) if e.is_missing() => Ok(trash),
+            other => other.map(|()| trash),
         }
     }
 
@@ -67,11 +79,15 @@ pub(super) fn remove_map(folder: &Path) -> Result<()> {
 
 fn delete(trash: &Path) -> Result<()> {
     let content = trash.join(CONTENT);
-    // Most often everything is the user's own and no namespace is needed.
+    // Most often everything is the user's own and neither the map nor a namespace is needed.
     if fsx::remove_dir_all(&content).is_err() {
         userns::remove_tree(&read_map(trash)?, &content)?;
     }
     fsx::remove_dir_all(trash)
+}
+
+fn delete_tree(path: &Path, map: &IdMap) -> Result<()> {
+    fsx::remove_dir_all(path).or_else(|_| userns::remove_tree(map, path))
 }
 
 #[cfg(test)]

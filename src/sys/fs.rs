@@ -22,3 +22,37 @@ pub fn open_in_root(root: impl AsFd, path: &Path, flags: OFlag, mode: Mode) -> R
         }
     }
 }
+
+/// Writes without ever waiting: pwritev2(2) with RWF_NOWAIT, which pipes know since Linux 6.5; before, at most `safe` bytes
+/// after a look with poll(2). EAGAIN when there is no room.
+pub fn write_nowait(fd: impl AsFd, bytes: &[u8], safe: usize) -> std::result::Result<usize, Errno> {
+    use std::os::fd::AsRawFd;
+    let slice = libc::iovec { iov_base: bytes.as_ptr() as *mut libc::c_void, iov_len: bytes.len() };
+    // SAFETY: the vector points at `bytes`, which the call only reads and which lives through it; offset -1 means the
+    // file's own position, as pipes want it.
+    let ret = unsafe { libc::pwritev2(fd.as_fd().as_raw_fd(), &raw const slice, 1, -1, libc::RWF_NOWAIT) };
+    match Errno::result(ret) {
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::ESPIPE | Errno::EINVAL) => {}
+        other => return other.map(|n| n as usize),
+    }
+    let mut poll = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLOUT)];
+    match nix::poll::poll(&mut poll, nix::poll::PollTimeout::ZERO)? {
+        0 => Err(Errno::EAGAIN),
+        _ => nix::unistd::write(&fd, &bytes[..bytes.len().min(safe)]),
+    }
+}
+
+/// A copy of a file in memory that nobody can change any more (memfd_create(2), `F_SEAL_*`), good for execution.
+pub fn sealed_copy(path: &Path) -> Result<OwnedFd> {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let copy = || -> Result<OwnedFd> {
+        let memory = memfd_create(c"runr", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let mut target = std::fs::File::from(memory);
+        std::io::copy(&mut std::fs::File::open(path)?, &mut target)?;
+        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        fcntl(&target, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(target.into())
+    };
+    copy().map_err(|e| e.step(format!("copy `{}` into memory", path.display())))
+}

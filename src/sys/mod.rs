@@ -18,6 +18,7 @@ pub mod nss;
 pub mod process;
 pub mod random;
 pub mod reflink;
+pub mod seccomp;
 pub mod signal;
 pub mod term;
 pub mod tree;

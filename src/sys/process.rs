@@ -197,3 +197,67 @@ pub fn execute(path: &std::ffi::CStr, args: &[std::ffi::CString], env: &[std::ff
         Err(e) => e,
     }
 }
+
+/// Blanks this process's command line, which everybody in its pid namespace can read (proc_pid_cmdline(5)): the words of a
+/// host's command, secrets among them, are not the container's business.
+pub fn clear_command_line() {
+    // Fields 48 and 49 of proc_pid_stat(5): where the arguments lie; readable because it is our own process.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let address = |index: usize| fields.get(index).and_then(|f| f.parse::<usize>().ok()).filter(|a| *a != 0);
+    let (Some(start), Some(end)) = (address(45), address(46)) else { return };
+    if start < end {
+        // SAFETY: the kernel placed the argument strings in this range of the initial stack, which stays mapped and writable;
+        // std has copied what it gave out as owned strings, and nothing in this process reads the originals again.
+        unsafe { std::ptr::write_bytes(start as *mut u8, 0, end - start) };
+    }
+}
+
+/// Runs `work` in a child process and brings its result back: for what needs threads in a program that must not have any.
+pub fn in_child<T: serde::Serialize + serde::de::DeserializeOwned>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    use std::io::{Read, Write};
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).doing(|| "create pipe")?;
+    match fork()? {
+        Fork::Child => {
+            drop(read);
+            // Ended with its parent: nobody is left to use the result.
+            let _ = set_parent_death_signal(Signal::SIGTERM);
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                serde_json::to_vec(&work()).map(|bytes| std::fs::File::from(write).write_all(&bytes))
+            }));
+            exit_now(i32::from(!matches!(done, Ok(Ok(Ok(()))))))
+        }
+        Fork::Parent(child) => {
+            drop(write);
+            let mut bytes = Vec::new();
+            let received = std::fs::File::from(read).read_to_end(&mut bytes);
+            let end = loop {
+                match nix::sys::wait::waitpid(child, None) {
+                    Err(Errno::EINTR) => {}
+                    other => break other,
+                }
+            };
+            received.doing(|| "wait for child process")?;
+            if bytes.is_empty() {
+                return Err(crate::base::Error::new(
+                    crate::base::Kind::Io,
+                    format!("the child process ended early: {end:?}"),
+                ));
+            }
+            serde_json::from_slice::<Result<T>>(&bytes)?
+        }
+    }
+}
+
+/// Executes the file behind a descriptor (execveat(2) with `AT_EMPTY_PATH`); returns only to say why not.
+pub fn execute_descriptor(
+    file: impl std::os::fd::AsFd,
+    args: &[std::ffi::CString],
+    env: &[std::ffi::CString],
+) -> Errno {
+    match nix::unistd::execveat(file, c"", args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH) {
+        Ok(never) => match never {},
+        Err(e) => e,
+    }
+}

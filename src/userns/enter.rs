@@ -217,3 +217,21 @@ pub fn namespace_of(pid: Pid) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/user");
     Ok(crate::base::fsx::open(Path::new(&path))?.into())
 }
+
+/// Removes a tree as root of an existing user namespace, in a child: no id map has to be written again.
+pub fn remove_tree_in(namespace: &OwnedFd, path: &Path) -> Result<()> {
+    match fork()? {
+        Fork::Child => {
+            let removed = nix::sched::setns(namespace, CloneFlags::CLONE_NEWUSER).map_err(Error::from).and_then(|()| {
+                setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
+                setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?;
+                remove_tree_here(path)
+            });
+            exit_now(i32::from(removed.is_err()))
+        }
+        Fork::Parent(pid) => match waitpid(pid, None) {
+            Ok(WaitStatus::Exited(_, 0)) => Ok(()),
+            _ => Err(Error::new(Kind::Io, format!("remove `{}` in its user namespace", path.display()))),
+        },
+    }
+}

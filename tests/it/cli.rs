@@ -56,3 +56,22 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = sandbox.sh(script).output();
     assert_eq!(output.stderr, "status 0\n");
 }
+
+#[test]
+fn doctor_tries_what_it_reports() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.line("doctor --json").output();
+    let status = output.code();
+    let checks: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let failed = checks.as_array().unwrap().iter().any(|c| c["verdict"] == "fail");
+    assert_eq!(status, i32::from(failed), "{checks}");
+    for name in ["user namespaces", "ids", "data folder", "cgroups", "network devices", "seccomp"] {
+        assert!(checks.as_array().unwrap().iter().any(|c| c["name"] == name), "{name} in {checks}");
+    }
+    for check in checks.as_array().unwrap() {
+        assert!(check["verdict"] != "fail" || !check["fix"].as_array().unwrap().is_empty(), "{check}");
+    }
+    let plain = sandbox.line("doctor").output();
+    assert!(plain.stdout.contains("user namespaces: "), "{}", plain.stdout);
+    assert!(!plain.stdout.contains('\x1b'), "no colour in a pipe");
+}

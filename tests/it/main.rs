@@ -14,8 +14,15 @@
 mod support;
 
 mod cli;
+mod conformance;
+mod docs;
+mod escape;
+mod format;
 mod hostile;
 mod nss;
+mod powercut;
+mod readme;
+mod registry;
 mod rules;
 mod sandboxes;
 mod unpack;

@@ -57,6 +57,11 @@ impl Source {
         below.split('/').next().unwrap().trim_end_matches(".rs")
     }
 
+    /// A file of unit tests (`mod tests;`), which has no limit on its length and may read the environment.
+    fn is_tests(&self) -> bool {
+        self.path.starts_with("src/") && self.path.ends_with("/tests.rs")
+    }
+
     fn line_at(&self, byte: usize) -> usize {
         self.code[..byte].matches('\n').count() + 1
     }
@@ -259,7 +264,7 @@ fn files_stay_short() {
         let lines = source.code.trim_end().lines().count();
         let in_tests = source.text.lines().count().saturating_sub(lines);
         let allowed = LONG_FILES.iter().find(|f| f.0 == source.path).map_or(MAX_FILE, |f| f.1);
-        if lines > allowed {
+        if lines > allowed && !source.is_tests() {
             wrong.push(format!("{}: {lines} lines (and {in_tests} of tests), {allowed} are allowed", source.path));
         }
     }
@@ -343,23 +348,38 @@ fn every_file_opens_with_its_duty() {
     assert!(silent.is_empty(), "these don't open with `//!` and their duty: {silent:?}");
 }
 
-#[test]
-fn every_test_file_is_registered() {
+/// The Rust files of a folder of tests, and of those below it, that their folder's list does not declare.
+fn unregistered(folder: &Path, list: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let declared: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|l| l.trim().trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
     let mut missing = Vec::new();
-    for (folder, list) in [("tests/it", "tests/it/main.rs"), ("tests/it/support", "tests/it/support/mod.rs")] {
-        let list_text = std::fs::read_to_string(root().join(list)).unwrap();
-        let declared: BTreeSet<&str> = list_text
-            .lines()
-            .filter_map(|l| l.trim().trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
-            .collect();
-        for entry in std::fs::read_dir(root().join(folder)).unwrap().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(stem) = name.strip_suffix(".rs") else { continue };
-            if stem != "main" && stem != "mod" && !declared.contains(stem) {
-                missing.push(format!("{folder}/{name} is not declared in {list}: its tests never run"));
-            }
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let is_folder = entry.file_type().unwrap().is_dir();
+        if !is_folder && (path.extension().is_none_or(|e| e != "rs") || stem == "main" || stem == "mod") {
+            continue;
+        }
+        if is_folder {
+            let own_list = [path.join("mod.rs"), path.with_extension("rs")].into_iter().find(|l| l.exists());
+            // A folder without a list holds data.
+            let Some(own_list) = own_list else { continue };
+            missing.extend(unregistered(&path, &own_list));
+        }
+        if !declared.contains(stem.as_str()) {
+            missing.push(format!("{} is not declared in {}: its tests never run", path.display(), list.display()));
         }
     }
+    missing
+}
+
+#[test]
+fn every_test_file_is_registered() {
+    let folder = root().join("tests/it");
+    let missing = unregistered(&folder, &folder.join("main.rs"));
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
@@ -368,7 +388,7 @@ fn only_the_command_line_reads_the_environment() {
     let mut wrong = Vec::new();
     for source in sources("src") {
         let excused = READS_ENVIRONMENT.iter().any(|(path, reason)| *path == source.path && !reason.is_empty());
-        if excused || ["cli", "main"].contains(&source.module()) {
+        if excused || source.is_tests() || ["cli", "main"].contains(&source.module()) {
             continue;
         }
         for needle in ["env::var", "env::vars", "env::args"] {
@@ -378,6 +398,43 @@ fn only_the_command_line_reads_the_environment() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every test function, as `docs/architecture.md` spells it: `nss::x` of tests/it, `store::layers::tests::x` of src.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in ["src", "tests/it"] {
+        for file in files_below(&root().join(folder), &|p| p.extension().is_some_and(|e| e == "rs")) {
+            let below = file.strip_prefix(root().join(folder)).unwrap().with_extension("");
+            let module = below.display().to_string().replace('/', "::");
+            let module = module.trim_end_matches("::mod").to_owned();
+            let inner = if folder == "src" && !module.ends_with("tests") { "::tests" } else { "" };
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (at, _) in text.match_indices("#[test]") {
+                let name = text[at..].split("fn ").nth(1).and_then(|t| t.split('(').next()).unwrap_or_default();
+                names.insert(format!("{module}{inner}::{name}"));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_decision_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let table = page.split("<!-- decisions -->").nth(1).unwrap();
+    let known = test_names();
+    let mut wrong = Vec::new();
+    for row in table.lines().filter(|l| l.starts_with("| ")).skip(1) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [decision, _, tests] = cells[..] else { panic!("not three cells: {row}") };
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            wrong.push(format!("no test keeps: {decision}"));
+        }
+        wrong.extend(named.iter().filter(|n| !known.contains(**n)).map(|n| format!("no such test: {n}")));
+    }
+    assert!(wrong.is_empty(), "docs/architecture.md: {}", wrong.join("\n"));
 }
 
 #[test]

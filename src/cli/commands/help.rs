@@ -48,5 +48,5 @@ fn list(rows: &[(&str, &str)]) -> String {
 
 /// Help of one command.
 pub(crate) fn command(out: &mut Output, entry: &CommandEntry) -> Result<()> {
-    out.text(&entry.command().render_long_help().to_string())
+    out.text(&entry.command().render_help().to_string())
 }

@@ -1,14 +1,87 @@
-//! `runr run`: a new container, in the foreground or left in the background.
+//! `runr run`: a new container, in the foreground.
 
 use super::super::args::container::RunArgs;
-use super::super::parse::create;
+use super::super::args::locate::not_yet;
+use super::super::parse::create::{self, CreateRequest, Origin};
+use super::super::source;
+use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
-use crate::base::{Error, Result};
+use crate::base::progress::Silent;
+use crate::base::{Doing, Error, Result};
+use crate::ops;
+use crate::ops::create::{Base, Created};
+use crate::spec::ContainerOptions;
+use crate::store::{Image, Store};
+use crate::supervise::client;
+use crate::userns::IdMap;
 use clap::ArgMatches;
+use std::io::Write;
+use std::path::Path;
 
 /// `run`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: RunArgs = typed(matches)?;
+    if args.detach {
+        return Err(not_yet("--detach"));
+    }
     let request = create::request(args.create, &context.config)?;
-    Err(Error::unsupported(format!("run {:?}: not supported yet", request.origin)))
+    let store = Store::open(&context.config.root)?;
+    let signals = client::catch_signals(args.sig_proxy)?;
+    let (created, options) = make(context, &store, request)?;
+    let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy)?;
+    let raw = wiring.raw_mode()?;
+    let Wiring { stdio, companion, size, .. } = wiring;
+    let channel = ops::run::start(&store, created, stdio, size)?;
+    let mut warnings = Vec::new();
+    let code = client::accompany(&channel, &signals, companion, |pid, notes| {
+        warnings = notes;
+        options.pidfile.as_deref().map_or(Ok(()), |path| write_new(path, &pid.to_string(), true))
+    });
+    drop(raw);
+    for warning in warnings {
+        context.out.warning(&warning);
+    }
+    code.map(|code| Exit::code(code as u8))
+}
+
+/// The container, ready to start, and what was asked of it.
+fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<(Created, ContainerOptions)> {
+    let options = request.options.clone();
+    let map = ops::idmap::for_options(&options)?;
+    if let Some(path) = options.cidfile.as_ref().filter(|path| path.exists()) {
+        return Err(Error::conflict(format!(
+            "container id file found, make sure the other container isn't running or delete `{}`",
+            path.display()
+        )));
+    }
+    let created = match &request.origin {
+        Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map, &Silent)?,
+        Origin::Image(word) => {
+            let image = image(context, store, word, &request, &map)?;
+            ops::create::create(store, &Base::Image(&image, word), request.options, &map, &Silent)?
+        }
+    };
+    if let Some(path) = &options.cidfile {
+        write_new(path, &created.container.record.id, false)?;
+    }
+    Ok((created, options))
+}
+
+fn image(context: &mut Context, store: &Store, word: &str, request: &CreateRequest, map: &IdMap) -> Result<Image> {
+    let how = source::obtain(&context.config, &request.source, request.pull, request.platform.clone(), map)?;
+    ops::obtain::image(store, word, &how, &Silent)
+}
+
+fn write_new(path: &Path, text: &str, replace: bool) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true);
+    if replace {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .doing(|| format!("write `{}`", path.display()))
 }

@@ -1,8 +1,11 @@
 //! `runr version`, `runr --version`.
 
 use super::super::args::system::VersionArgs;
+use super::super::output::document;
 use super::super::{Context, Exit, typed};
 use crate::base::Result;
+use crate::image::Platform;
+use crate::ops::info;
 use clap::ArgMatches;
 
 /// The line of `--version`.
@@ -12,7 +15,10 @@ pub(crate) fn one_line() -> String {
 
 /// `version`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
-    let _args: VersionArgs = typed(matches)?;
-    context.out.line(&one_line())?;
+    let args: VersionArgs = typed(matches)?;
+    match &args.format {
+        Some(format) => context.out.text(&document::formatted(&info::version(), format)?)?,
+        None => context.out.text(&format!("{}\nOS/Arch: {}\n", one_line(), Platform::host()))?,
+    }
     Ok(Exit::OK)
 }

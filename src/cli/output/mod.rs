@@ -4,7 +4,11 @@
 //! A reader that went away (`runr images | head -1`) is not a failure: the write returns an error, which the top level
 //! recognises by [`Output::reader_gone`] and turns into a quiet exit with status 0.
 
+pub(crate) mod document;
+pub(crate) mod filter;
+pub(crate) mod listing;
 pub(crate) mod table;
+pub(crate) mod time;
 
 use crate::base::{Doing, Error, Result};
 use nix::errno::Errno;
@@ -21,6 +25,11 @@ impl Output {
     /// `colour` allows colour where the stream is a terminal.
     pub(crate) fn new(colour: bool) -> Self {
         Self { reader_gone: false, colour }
+    }
+
+    /// True when colour on stdout is welcome.
+    pub(crate) fn colours_stdout(&self) -> bool {
+        self.colour && std::io::stdout().is_terminal()
     }
 
     /// Writes one line to stdout.

@@ -9,22 +9,9 @@ use super::super::config::{Config, clean};
 use super::{env, host, key_value, mount, names, namespace, process, security};
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
+use crate::ops::pull::Policy;
 use crate::spec::options::{ContainerOptions, MountKind};
 use std::path::PathBuf;
-
-/// When the registry is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum PullPolicy {
-    /// When the image is not in the store.
-    #[default]
-    Missing,
-    /// Always; a failure is an error.
-    Always,
-    /// Always; without an answer the stored image is used.
-    Newer,
-    /// Never.
-    Never,
-}
 
 /// What the container's root file system is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +31,7 @@ pub(crate) struct CreateRequest {
     /// Options that are stored with the container.
     pub(crate) options: ContainerOptions,
     /// `--pull`.
-    pub(crate) pull: PullPolicy,
+    pub(crate) pull: Policy,
     /// `--platform`, or `--os` and `--arch`.
     pub(crate) platform: Option<Platform>,
     /// `--quiet`.
@@ -69,7 +56,7 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     Ok(CreateRequest {
         origin,
         options,
-        pull: args.image.pull.as_deref().map_or(Ok(PullPolicy::Missing), pull_policy)?,
+        pull: args.image.pull.as_deref().map_or(Ok(Policy::Missing), pull_policy)?,
         platform: platform(&args.image.source)?,
         quiet: args.image.quiet,
         source: args.image.source,
@@ -212,12 +199,12 @@ fn log_driver(name: &str) -> Result<String> {
 }
 
 /// `--pull`.
-pub(crate) fn pull_policy(text: &str) -> Result<PullPolicy> {
+pub(crate) fn pull_policy(text: &str) -> Result<Policy> {
     match text {
-        "missing" | "ifnotpresent" | "false" => Ok(PullPolicy::Missing),
-        "always" | "true" => Ok(PullPolicy::Always),
-        "newer" => Ok(PullPolicy::Newer),
-        "never" => Ok(PullPolicy::Never),
+        "missing" | "ifnotpresent" | "false" => Ok(Policy::Missing),
+        "always" | "true" => Ok(Policy::Always),
+        "newer" => Ok(Policy::Newer),
+        "never" => Ok(Policy::Never),
         _ => Err(Error::usage(format!("--pull: unknown policy `{text}`: use missing, always, newer or never"))),
     }
 }
@@ -295,7 +282,7 @@ mod tests {
     fn where_the_root_comes_from() {
         assert_eq!(parsed("--rootfs ./r sh").unwrap().2.origin, Origin::Folder("/work/r".into()));
         let r = parsed("--pull=always --platform linux/arm/v7 x").unwrap().2;
-        assert_eq!((r.pull, r.platform.unwrap().to_string().as_str()), (PullPolicy::Always, "linux/arm/v7"));
+        assert_eq!((r.pull, r.platform.unwrap().to_string().as_str()), (Policy::Always, "linux/arm/v7"));
         assert_eq!(parsed("--arch arm64 x").unwrap().2.platform.unwrap().to_string(), "linux/arm64");
         assert!(parsed("--arch arm64 --platform linux/amd64 x").is_err());
         assert_eq!(parsed("--tls-verify=false x").unwrap().2.source.tls_verify, Some(false));

@@ -20,7 +20,9 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod leaks;
+pub mod probe;
 pub mod pty;
+pub mod registry;
 pub mod sandbox;
 
 #[allow(unused_imports, reason = "see above")]

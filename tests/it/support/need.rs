@@ -36,7 +36,7 @@ pub fn skip(need: &str, reason: &str) {
 /// The outcome of a check: an error is the reason for the skip.
 pub type Need = Result<(), String>;
 
-fn when(condition: bool, reason: impl Into<String>) -> Need {
+pub(super) fn when(condition: bool, reason: impl Into<String>) -> Need {
     if condition { Ok(()) } else { Err(reason.into()) }
 }
 
@@ -90,6 +90,11 @@ pub fn overlay() -> Need {
     when(*FOUND.get_or_init(probe), "overlay is not permitted in user namespaces here")
 }
 
+/// `tests/probe` must have been built.
+pub fn probe() -> Need {
+    super::probe::built()
+}
+
 /// The tests must run as root.
 pub fn root() -> Need {
     when(nix::unistd::geteuid().is_root(), "not root")
@@ -132,6 +137,12 @@ pub fn tun() -> Need {
     )
 }
 
+/// Files can be mounted as disks.
+pub fn loop_device() -> Need {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    when(*FOUND.get_or_init(|| succeeds("losetup", &["--find"])), "there are no loop devices")
+}
+
 /// A cgroup v2 folder must be delegated to this user.
 pub fn cgroup() -> Need {
     when(cgroup_folder().is_some(), "no delegated cgroup v2 folder")
@@ -146,6 +157,11 @@ pub fn cgroup_folder() -> Option<PathBuf> {
     let folder = Path::new(&root).join(path);
     let writable = nix::unistd::access(&folder, nix::unistd::AccessFlags::W_OK).is_ok();
     writable.then_some(folder)
+}
+
+/// The base image must have a shell: it has unless the machine has neither busybox nor `ldd`.
+pub fn shell() -> Need {
+    super::base::shell()
 }
 
 /// A tar of the real Alpine must be there (`RUNR_TEST_ALPINE_TAR`, made by `.ci/run`).

@@ -1,0 +1,16 @@
+//! The use cases: each is one function that the command line and the API call, with values in and values out. Nothing here
+//! prints, and nothing here knows how a command is spelled.
+
+pub mod container_inspect;
+pub mod container_list;
+pub mod containers;
+pub mod create;
+pub mod doctor;
+pub mod idmap;
+pub mod image_list;
+pub mod images;
+pub mod info;
+pub mod layers;
+pub mod obtain;
+pub mod pull;
+pub mod run;

@@ -1,0 +1,76 @@
+//! The image for a word on the command line: from the store, or pulled first.
+
+use super::layers;
+use super::pull::{self, Policy, PullOptions, Pulled};
+use crate::archive;
+use crate::base::progress::{Event, Progress};
+use crate::base::{Error, Kind, Result};
+use crate::image::transport::parse_transport;
+use crate::image::{ImageSource, Reference, Transport};
+use crate::registry::{Client, Config};
+use crate::store::{Image, Store};
+use std::path::Path;
+
+/// How to get an image that is not there.
+#[derive(Debug, Clone)]
+pub struct Obtain {
+    /// When to ask the source.
+    pub policy: Policy,
+    /// How to talk to registries.
+    pub registry: Config,
+    /// How to pull.
+    pub options: PullOptions,
+}
+
+/// What a transport points to, and the name the image gets in the store.
+pub fn open_source(
+    transport: &Transport,
+    registry: &Config,
+    scratch: &Path,
+) -> Result<(Box<dyn ImageSource>, Option<Reference>)> {
+    if let Transport::Registry(reference) = transport {
+        let source = Client::new(registry.clone())?.source(reference);
+        return Ok((Box::new(source), Some(reference.clone())));
+    }
+    let opened = archive::open(transport, scratch)?;
+    let name = opened.names.into_iter().next();
+    Ok((opened.source, name))
+}
+
+/// Pulls what `text` says into the store, in this process.
+pub fn pull(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -> Result<Pulled> {
+    let transport = parse_transport(text)?;
+    let (source, name) = open_source(&transport, &how.registry, &store.paths().tmp())?;
+    pull::pull(store, source.as_ref(), name.as_ref(), &how.options, progress)
+}
+
+/// The image that `text` names, pulled if the policy asks for it. The pull happens in a child process: it needs threads,
+/// and this process is about to fork a monitor, which must have none.
+pub fn image(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -> Result<Image> {
+    let mut text = text.to_owned();
+    if let Some(entry) = pull::resolve(store, &text, how.policy)? {
+        let usable = store.load_image(&entry).and_then(|image| {
+            layers::check(store, &image, &how.options.map)?;
+            Ok(image)
+        });
+        let lost = |e: &Error| matches!(e.kind(), Kind::NotFound | Kind::Corrupt) && how.policy != Policy::Never;
+        match (usable, entry.names.first()) {
+            // A power cut or a bad disk took a part of it; its source still has it.
+            (Err(e), Some(name)) if lost(&e) => {
+                progress.event(Event::Warning(format!("{e}: pulling `{name}` again")));
+                text = name.to_string();
+            }
+            (usable, _) => return usable,
+        }
+    }
+    let text = text.as_str();
+    let pulled: Result<String> =
+        crate::sys::process::in_child(|| pull(store, text, how, progress).map(|pulled| pulled.id.to_string()));
+    match pulled {
+        Ok(id) => store.load_image(&store.find_image(&id)?),
+        Err(e) if how.policy == Policy::Newer && e.kind() == Kind::Remote => {
+            store.load_image(&store.find_image(text).map_err(|_| e)?)
+        }
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,178 @@
+//! The last steps: wait for the monitor's word, become PID 1 if asked to, search the program, execute it.
+//!
+//! They run in the process that built the container, or, where runr's own file needs protection (see `own_exe`), in a new
+//! image of runr executed from a read-only mount: then everything is handed over by number and by argument.
+//!
+//! ```text
+//! descriptor 3    the channel to the monitor
+//! argv            runr __exec FLAGS PROGRAM [ARG…]    FLAGS: i for --init, t for a terminal, - for neither
+//! environ         the command's
+//! ```
+
+use super::pid1;
+use super::sync::{Go, Said};
+use crate::base::{Error, Kind, Result};
+use crate::sys::channel::Channel;
+use crate::sys::process as sysproc;
+use crate::sys::signal;
+use nix::errno::Errno;
+use std::ffi::{CString, OsString};
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+/// The descriptor under which the child keeps its channel.
+pub(super) const CHANNEL: RawFd = 3;
+
+/// A process with all its attributes set, one execve away from being the command.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) args: Vec<CString>,
+    pub(super) env: Vec<CString>,
+    /// `PATH` of the command's environment.
+    pub(super) search_path: String,
+    pub(super) init: bool,
+    pub(super) terminal: bool,
+    /// runr's executable, read-only, when the rest is to run from it.
+    pub(super) own_exe: Option<OwnedFd>,
+}
+
+/// Texts for execve(2).
+pub(super) fn c_strings(texts: &[String], what: &str) -> Result<Vec<CString>> {
+    let convert =
+        |text: &String| CString::new(text.as_str()).map_err(|_| Error::usage(format!("{what} contains a NUL byte")));
+    texts.iter().map(convert).collect()
+}
+
+/// Tells why the command cannot be executed, and the status for it.
+pub(super) fn report(channel: &Channel, e: Error) -> i32 {
+    let status = match e.kind() {
+        Kind::CommandNotFound => 127,
+        Kind::CommandNotExecutable => 126,
+        _ => 125,
+    };
+    drop(channel.send(&Said::Failed(e), &[]));
+    status
+}
+
+/// The parent's next word; its death is the end of this process.
+pub(super) fn await_go(channel: &Channel) -> Result<()> {
+    match channel.receive::<Go>()? {
+        Some(_) => Ok(()),
+        None => Err(Error::new(Kind::Io, "the monitor ended while the container was set up")),
+    }
+}
+
+/// The stage `__exec`: goes on where [`Command::run`] left off, in a fresh image of this program. Returns the exit status of a
+/// failure.
+pub fn resume(args: Vec<OsString>) -> i32 {
+    let channel = Channel::from_fd(sysproc::adopt(CHANNEL));
+    let result = sysproc::set_cloexec(CHANNEL, true).and_then(|()| {
+        // A new image is dumpable and has Rust's signal settings.
+        nix::sys::prctl::set_dumpable(false)?;
+        signal::reset_all()?;
+        let mut words = args.into_iter().map(OsStringExt::into_vec);
+        let flags = words.next().unwrap_or_default();
+        let c_string =
+            |bytes| CString::new(bytes).map_err(|_| Error::new(Kind::Bug, "an argument contains a NUL byte"));
+        let args: Vec<CString> = words.map(c_string).collect::<Result<_>>()?;
+        let search_path = std::env::var("PATH").unwrap_or_default();
+        let pair = |(name, value): (OsString, OsString)| {
+            let mut bytes = name.into_vec();
+            bytes.push(b'=');
+            bytes.extend(value.into_vec());
+            c_string(bytes)
+        };
+        let env: Vec<CString> = std::env::vars_os().map(pair).collect::<Result<_>>()?;
+        let (init, terminal) = (flags.contains(&b'i'), flags.contains(&b't'));
+        Err(Command { args, env, search_path, init, terminal, own_exe: None }.finish(&channel))
+    });
+    match result {
+        Ok(()) => 0,
+        Err(e) => report(&channel, e),
+    }
+}
+
+impl Command {
+    /// Executes the command once the monitor says so; returns only to say why not.
+    pub(super) fn run(self, channel: &Channel) -> Error {
+        let Some(exe) = &self.own_exe else { return self.finish(channel) };
+        let mut flags = String::new();
+        flags.extend(self.init.then_some('i'));
+        flags.extend(self.terminal.then_some('t'));
+        let mut args = vec![c"runr".to_owned(), c"__exec".to_owned()];
+        match CString::new(if flags.is_empty() { "-".to_owned() } else { flags }) {
+            Ok(flags) => args.push(flags),
+            Err(_) => return Error::new(Kind::Bug, "flags contain a NUL byte"),
+        }
+        args.extend(self.args.iter().cloned());
+        if let Err(e) = sysproc::set_cloexec(CHANNEL, false) {
+            return e;
+        }
+        Error::from(sysproc::execute_descriptor(exe, &args, &self.env)).step("execute runr from its read-only mount")
+    }
+
+    fn finish(self, channel: &Channel) -> Error {
+        let ready = await_go(channel).and_then(|()| if self.init { pid1::fork_command(self.terminal) } else { Ok(()) });
+        match ready {
+            Ok(()) => self.execute(),
+            Err(e) => e,
+        }
+    }
+
+    /// Executes the command; returns only to say why not, as the shell's 126 and 127 tell them apart.
+    fn execute(&self) -> Error {
+        let program = self.args.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+        if program.is_empty() {
+            return not_found(&program, "the command is empty");
+        }
+        if program.contains('/') {
+            let errno = self.try_path(&program);
+            return explain(&program, errno);
+        }
+        let mut denied = None;
+        for folder in self.search_path.split(':') {
+            let path = format!("{}/{program}", if folder.is_empty() { "." } else { folder });
+            match self.try_path(&path) {
+                Errno::ENOENT | Errno::ENOTDIR if !Path::new(&path).exists() => {}
+                // execvp(3) goes on after EACCES and reports it when nothing else is found.
+                Errno::EACCES => denied = Some(path),
+                other => return explain(&path, other),
+            }
+        }
+        match denied {
+            Some(path) => explain(&path, Errno::EACCES),
+            None => not_found(&program, "executable file not found in $PATH"),
+        }
+    }
+
+    fn try_path(&self, path: &str) -> Errno {
+        match CString::new(path) {
+            Ok(c_path) => sysproc::execute(&c_path, &self.args, &self.env),
+            Err(_) => Errno::EINVAL,
+        }
+    }
+}
+
+fn explain(path: &str, errno: Errno) -> Error {
+    let denied = |text: &str| Error::new(Kind::CommandNotExecutable, text).step(format!("execute `{path}`"));
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR if Path::new(path).exists() => not_found(
+            path,
+            "its interpreter does not exist (ENOENT)",
+        )
+        .hint(
+            "the program was built for another C library than the image has, or its `#!` line names a missing program",
+        ),
+        Errno::ENOENT | Errno::ENOTDIR => not_found(path, "no such file or directory (ENOENT)"),
+        Errno::EACCES if Path::new(path).is_dir() => denied("is a directory: permission denied (EACCES)"),
+        Errno::EACCES => denied("permission denied (EACCES)"),
+        Errno::ENOEXEC => denied("exec format error (ENOEXEC)")
+            .hint("the file is for another architecture, or a script without a `#!` line"),
+        other => Error::from(other).with_kind(Kind::CommandNotExecutable).step(format!("execute `{path}`")),
+    }
+}
+
+fn not_found(path: &str, why: &str) -> Error {
+    Error::new(Kind::CommandNotFound, why).step(format!("execute `{path}`"))
+}

@@ -1,0 +1,168 @@
+//! Every rule about options that can fail before the first system call.
+
+use super::options::{ContainerOptions, MountKind};
+use crate::base::{Error, Result};
+use std::path::{Component, Path};
+
+/// Checks options on their own and against each other.
+pub fn options(o: &ContainerOptions) -> Result<()> {
+    modes(o)?;
+    if let Some(name) = &o.hostname {
+        hostname(name)?;
+    }
+    for mount in &o.mounts {
+        target(&mount.target)?;
+        if below_proc(&mount.target)
+            && !matches!(mount.kind, MountKind::Bind { .. } if PROC_FILES.contains(&mount.target.as_str()))
+        {
+            return Err(Error::usage(format!("mount at `{}`: nothing may be mounted inside /proc", mount.target))
+                .hint("what a container sees there decides which of its limits hold"));
+        }
+    }
+    sysctls(o)
+}
+
+/// Files of /proc that say how large the machine is; lxcfs and its like put their own over them.
+const PROC_FILES: [&str; 9] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+];
+
+fn below_proc(target: &str) -> bool {
+    Path::new(target).starts_with("/proc")
+}
+
+/// Mount targets are absolute and have no `..`; `/` itself is the root filesystem.
+fn target(path: &str) -> Result<()> {
+    let whole = Path::new(path);
+    if !whole.is_absolute() {
+        return Err(Error::usage(format!("invalid mount path: `{path}`: mount path must be absolute")));
+    }
+    if whole.components().any(|c| c == Component::ParentDir) || path.contains('\0') {
+        return Err(Error::usage(format!("invalid mount path: `{path}` contains `..`")));
+    }
+    if whole.components().count() < 2 {
+        return Err(Error::usage("invalid mount path: the destination can't be `/`"));
+    }
+    Ok(())
+}
+
+fn hostname(name: &str) -> Result<()> {
+    let label = |l: &str| !l.is_empty() && l.len() <= 63 && !l.starts_with('-') && !l.ends_with('-');
+    let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if !name.is_empty() && name.len() <= 64 && characters && name.split('.').all(label) {
+        Ok(())
+    } else {
+        Err(Error::usage(format!("invalid hostname `{name}`: up to 64 letters, digits, `-` and `.`")))
+    }
+}
+
+fn modes(o: &ContainerOptions) -> Result<()> {
+    let check = |flag: &str, value: &Option<String>, known: &[&str]| -> Result<()> {
+        let Some(value) = value else { return Ok(()) };
+        let word = value.split(':').next().unwrap_or("");
+        if known.contains(&word) {
+            return Ok(());
+        }
+        if matches!(word, "container" | "ns" | "bridge" | "slirp4netns" | "pasta" | "auto" | "pod") {
+            return Err(Error::unsupported(format!("`--{flag} {value}` is not supported yet")));
+        }
+        Err(Error::usage(format!("invalid `--{flag} {value}`: use {}", known.join(" or "))))
+    };
+    if let Some(network) = o.network.as_ref().filter(|n| !matches!(n.as_str(), "host" | "none")) {
+        return Err(Error::unsupported(format!("`--network {network}` is not supported yet"))
+            .hint("this version has the networks host and none"));
+    }
+    check("pid", &o.pid, &["host", "private"])?;
+    check("ipc", &o.ipc, &["host", "private", "shareable", "none"])?;
+    check("uts", &o.uts, &["host", "private"])?;
+    check("cgroupns", &o.cgroupns, &["host", "private"])?;
+    check("userns", &o.userns, &["host", "keep-id", "nomap", "private"])?;
+    if o.hostname.is_some() && o.uts.as_deref() == Some("host") {
+        return Err(Error::usage("conflicting options: hostname and the UTS mode"));
+    }
+    Ok(())
+}
+
+/// Only sysctls of a namespace that the container has: any other would be the host's.
+fn sysctls(o: &ContainerOptions) -> Result<()> {
+    for key in o.sysctls.keys() {
+        let plain = !key.is_empty()
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
+            && !key.contains("..");
+        let ipc = key.starts_with("kernel.msg")
+            || key.starts_with("kernel.shm")
+            || key == "kernel.sem"
+            || key.starts_with("fs.mqueue.");
+        let own_ipc = o.ipc.as_deref() != Some("host");
+        let own_net = super::compose::own_network(o);
+        let allowed = (ipc && own_ipc) || (key.starts_with("net.") && own_net);
+        if !plain || !(ipc || key.starts_with("net.")) {
+            return Err(Error::usage(format!(
+                "sysctl `{key}` is not in a separate kernel namespace, so it cannot be set for a container"
+            )));
+        }
+        if !allowed {
+            return Err(Error::usage(format!("sysctl `{key}` is the host's: the container shares that namespace"))
+                .hint(if ipc { "leave out `--ipc host`" } else { "use `--network none`" }));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::options::Mount;
+
+    fn mount(target: &str) -> ContainerOptions {
+        let kind = MountKind::Bind { source: "/x".into(), create: false };
+        let mount = Mount { kind, target: target.into(), read_only: false, options: vec![] };
+        ContainerOptions { mounts: vec![mount], ..ContainerOptions::default() }
+    }
+
+    #[test]
+    fn mount_targets_are_checked() {
+        for good in ["/a", "/proc/cpuinfo", "/processes"] {
+            options(&mount(good)).unwrap();
+        }
+        for bad in ["a", "/", "/a/../b", "/proc", "/proc/sys", "/proc/self/exe"] {
+            assert!(options(&mount(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sysctls_of_the_host_are_refused() {
+        let with = |key: &str, network: &str| ContainerOptions {
+            sysctls: [(key.to_owned(), "1".to_owned())].into(),
+            network: Some(network.into()),
+            ..ContainerOptions::default()
+        };
+        options(&with("kernel.shmmax", "host")).unwrap();
+        options(&with("net.ipv4.ip_forward", "none")).unwrap();
+        for (key, network) in
+            [("net.ipv4.ip_forward", "host"), ("kernel.panic", "none"), ("net../x", "none"), ("", "none")]
+        {
+            assert!(options(&with(key, network)).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn modes_and_names_are_checked() {
+        let mut o = ContainerOptions { hostname: Some("a b".into()), ..ContainerOptions::default() };
+        assert!(options(&o).is_err());
+        o.hostname = Some("web-1.example".into());
+        options(&o).unwrap();
+        o.pid = Some("container:x".into());
+        assert_eq!(options(&o).unwrap_err().kind(), crate::base::Kind::Unsupported);
+        o.pid = Some("nonsense".into());
+        assert_eq!(options(&o).unwrap_err().kind(), crate::base::Kind::Usage);
+    }
+}

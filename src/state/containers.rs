@@ -1,0 +1,375 @@
+//! Making, finding, listing and forgetting containers.
+
+use super::names;
+use super::record::{ContainerRecord, ContainerState, Status, VERSION};
+use crate::base::fsx::{self, Durability};
+use crate::base::paths::Paths;
+use crate::base::{Doing, Error, Result};
+use crate::image::digest::hex;
+use crate::sys::lock::{self, Mode};
+use serde::de::DeserializeOwned;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+const CONFIG: &str = "config.json";
+const STATE: &str = "state.json";
+const LOCK: &str = "lock";
+
+/// The containers of one data folder.
+#[derive(Debug, Clone)]
+pub struct Containers {
+    paths: Paths,
+}
+
+/// A container as found on disk.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// Both files are readable.
+    Good(Box<Container>),
+    /// Something is not: it can be shown and removed.
+    Damaged {
+        /// The folder's name.
+        id: String,
+        /// What is wrong.
+        error: Error,
+    },
+}
+
+/// A container with readable files.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// What it is.
+    pub record: ContainerRecord,
+    /// How it is, its status already corrected by a look at the lock.
+    pub state: ContainerState,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// A container whose maker still holds its lock. Dropped before [`NewContainer::into_parts`], it is left for the sweep.
+#[derive(Debug)]
+pub struct NewContainer {
+    /// What it is.
+    pub record: ContainerRecord,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The held lock: it goes to the monitor.
+    pub lock: File,
+}
+
+impl Containers {
+    /// The containers below `paths`.
+    pub fn new(paths: &Paths) -> Self {
+        Self { paths: paths.clone() }
+    }
+
+    /// A fresh id: 64 hex digits.
+    pub fn new_id() -> Result<String> {
+        let mut bytes = [0u8; 32];
+        crate::sys::random::fill(&mut bytes)?;
+        Ok(hex(&bytes))
+    }
+
+    /// Makes a container: its folder appears complete and locked, then its name. `fill` puts further files into the folder
+    /// before it appears. With no name in `record`, one is chosen.
+    ///
+    /// Errors: `Conflict` when the name is taken.
+    pub fn create(
+        &self,
+        mut record: ContainerRecord,
+        durability: Durability,
+        fill: impl FnOnce(&Path, &ContainerRecord) -> Result<()>,
+    ) -> Result<NewContainer> {
+        let making = self.paths.tmp().join(format!("container-{}", record.id));
+        let folder = self.paths.container(&record.id);
+        fsx::create_dir(&making, 0o700)?;
+        let lock = open_lock(&making)?;
+        if !lock::try_lock(&lock, Mode::Exclusive)? {
+            return Err(Error::conflict(format!("container `{}` is being made by another command", record.id)));
+        }
+        let chosen = record.name.is_empty();
+        if chosen {
+            record.name = self.free_name()?;
+        }
+        let made = (|| {
+            for sub in ["upper", "work", "root"] {
+                fsx::create_dir(&making.join(sub), 0o755)?;
+            }
+            fill(&making, &record)?;
+            fsx::write_atomic(
+                &making.join(STATE),
+                &serde_json::to_vec(&ContainerState::created())?,
+                Durability::Cached,
+            )?;
+            fsx::write_atomic(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
+            fsx::rename(&making, &folder)
+        })();
+        if let Err(e) = made {
+            drop(fsx::remove_dir_all(&making));
+            return Err(e);
+        }
+        loop {
+            match self.take_name(&record.name, &record.id) {
+                Ok(()) => break,
+                // Somebody took the name that was chosen for this container a moment ago: another one does as well.
+                Err(e) if chosen && e.kind() == crate::base::Kind::Conflict => {
+                    record.name = self.free_name()?;
+                    fsx::write_atomic(&folder.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
+                }
+                Err(e) => {
+                    drop(fsx::remove_dir_all(&folder));
+                    return Err(e);
+                }
+            }
+        }
+        if durability == Durability::Synced {
+            fsx::sync_dir(&self.paths.containers())?;
+        }
+        Ok(NewContainer { record, folder, lock })
+    }
+
+    fn free_name(&self) -> Result<String> {
+        for salt in 0..100 {
+            let name = names::generate(crate::sys::random::number()?, salt);
+            if std::fs::symlink_metadata(self.paths.names().join(&name)).is_err() {
+                return Ok(name);
+            }
+        }
+        Err(Error::conflict("no free container name was found in 100 tries").hint("give one with `--name`"))
+    }
+
+    /// Makes `name` stand for `id`. A name whose container is gone is free.
+    pub fn take_name(&self, name: &str, id: &str) -> Result<()> {
+        names::check(name)?;
+        let link = self.paths.names().join(name);
+        let target = Path::new("../containers").join(id);
+        loop {
+            match std::os::unix::fs::symlink(&target, &link) {
+                Ok(()) => return Ok(()),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e).doing(|| format!("take the name `{name}`")),
+            }
+            let holder = self.name_holder(name)?;
+            match holder {
+                Some(holder) if self.paths.container(&holder).exists() => {
+                    return Err(Error::conflict(format!(
+                        "the container name `{name}` is already in use by container `{}`",
+                        short(&holder)
+                    ))
+                    .hint(format!("remove that container with `runr rm {name}`, or choose another name")));
+                }
+                Some(holder) => self.drop_name(name, &holder)?,
+                None => {}
+            }
+        }
+    }
+
+    /// Frees `name` if it stands for `id`.
+    pub fn drop_name(&self, name: &str, id: &str) -> Result<()> {
+        // Between the look and the removal the name could pass to another container, so both happen under the folder's lock,
+        // and only removals need it: making a symlink is atomic.
+        let guard = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.paths.names().join(".lock"));
+        let guard = guard.doing(|| "open the lock of the container names")?;
+        lock::lock(&guard, Mode::Exclusive)?;
+        if self.name_holder(name)?.as_deref() == Some(id) {
+            fsx::remove_file(&self.paths.names().join(name))?;
+        }
+        Ok(())
+    }
+
+    fn name_holder(&self, name: &str) -> Result<Option<String>> {
+        match std::fs::read_link(self.paths.names().join(name)) {
+            Ok(target) => Ok(target.file_name().map(|id| id.to_string_lossy().into_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).doing(|| format!("look up the name `{name}`")),
+        }
+    }
+
+    /// Every container, in no order.
+    pub fn list(&self) -> Result<Vec<Entry>> {
+        let folder = self.paths.containers();
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?.flatten() {
+            let id = entry.file_name().to_string_lossy().into_owned();
+            match self.load(&id) {
+                Ok(container) => entries.push(Entry::Good(Box::new(container))),
+                // It went away between the listing and the look.
+                Err(_) if !entry.path().exists() => {}
+                Err(error) => entries.push(Entry::Damaged { id, error }),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The full id for a name, an id, or the unambiguous beginning of one.
+    pub fn resolve(&self, word: &str) -> Result<String> {
+        let missing = || Error::not_found(format!("no such container: {word}"));
+        if word.is_empty() || word.contains('/') || word.starts_with('.') {
+            return Err(missing());
+        }
+        if let Some(id) = self.name_holder(word)?.filter(|id| self.paths.container(id).exists()) {
+            return Ok(id);
+        }
+        if !word.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(missing());
+        }
+        if self.paths.container(word).exists() {
+            return Ok(word.to_owned());
+        }
+        let folder = self.paths.containers();
+        let entries = std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?;
+        let mut found =
+            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).filter(|id| id.starts_with(word));
+        match (found.next(), found.next()) {
+            (Some(id), None) => Ok(id),
+            (Some(_), Some(_)) => {
+                Err(Error::conflict(format!("more than one container has an id that starts with `{word}`"))
+                    .hint("give more digits, or the name"))
+            }
+            _ => Err(missing()),
+        }
+    }
+
+    /// The container for a name, an id, or the beginning of one.
+    pub fn find(&self, word: &str) -> Result<Container> {
+        let id = self.resolve(word)?;
+        self.load(&id)
+    }
+
+    /// Reads a container by its full id.
+    pub fn load(&self, id: &str) -> Result<Container> {
+        let folder = self.paths.container(id);
+        let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
+        let mut state: ContainerState = read_json(&folder.join(STATE))?;
+        if record.version > VERSION || state.version > VERSION {
+            return Err(Error::unsupported(format!("container `{}` was made by a newer runr", short(id))));
+        }
+        let held = is_running(&folder)?;
+        match (held, state.status) {
+            // Its monitor is gone without a word: a kill -9, or a power cut.
+            (false, Status::Running) => {
+                state.status = Status::Exited;
+                state.exit_code.get_or_insert(137);
+            }
+            // Its maker still sets it up.
+            (true, Status::Exited) => state.status = Status::Running,
+            _ => {}
+        }
+        Ok(Container { record, state, folder })
+    }
+}
+
+/// True while the container's monitor, or its maker, holds its lock.
+pub fn is_running(folder: &Path) -> Result<bool> {
+    match OpenOptions::new().read(true).write(true).open(folder.join(LOCK)) {
+        Ok(file) => lock::is_locked(&file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).doing(|| format!("open `{}`", folder.join(LOCK).display())),
+    }
+}
+
+/// Replaces `state.json`.
+pub fn write_state(folder: &Path, state: &ContainerState, durability: Durability) -> Result<()> {
+    fsx::write_atomic(&folder.join(STATE), &serde_json::to_vec(state)?, durability)
+}
+
+/// Takes the lock of an existing container, for its next monitor or for its removal; `None` while somebody has it.
+pub fn try_lock(folder: &Path) -> Result<Option<File>> {
+    let file = open_lock(folder)?;
+    Ok(lock::try_lock(&file, Mode::Exclusive)?.then_some(file))
+}
+
+fn open_lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    options.doing(|| format!("open `{}`", path.display()))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fsx::read(path)?;
+    serde_json::from_slice(&bytes).doing(|| format!("read `{}`", path.display()))
+}
+
+/// The first twelve digits of an id.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::ContainerOptions;
+    use crate::userns::IdMap;
+
+    fn setup() -> (tempfile::TempDir, Containers) {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path());
+        for folder in [paths.containers(), paths.names(), paths.tmp()] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        (dir, Containers::new(&paths))
+    }
+
+    fn record(name: &str) -> ContainerRecord {
+        ContainerRecord {
+            version: VERSION,
+            id: Containers::new_id().unwrap(),
+            name: name.into(),
+            created: "2026-01-01T00:00:00Z".into(),
+            image: None,
+            rootfs: Some("/x".into()),
+            command: vec!["true".into()],
+            options: ContainerOptions::default(),
+            map: IdMap::single(0, 0),
+        }
+    }
+
+    fn make(containers: &Containers, name: &str) -> Result<NewContainer> {
+        containers.create(record(name), Durability::Cached, |_, _| Ok(()))
+    }
+
+    #[test]
+    fn a_name_is_its_own_lock_and_free_when_its_container_is_gone() {
+        let (_dir, containers) = setup();
+        let first = make(&containers, "web").unwrap();
+        let e = make(&containers, "web").unwrap_err();
+        assert_eq!(e.kind(), crate::base::Kind::Conflict);
+        assert_eq!(containers.list().unwrap().len(), 1, "the loser leaves nothing");
+        std::fs::remove_dir_all(&first.folder).unwrap();
+        let second = make(&containers, "web").unwrap();
+        containers.drop_name("web", &first.record.id).unwrap();
+        assert_eq!(containers.resolve("web").unwrap(), second.record.id, "only its own name is dropped");
+    }
+
+    #[test]
+    fn running_means_the_lock_is_held() {
+        let (_dir, containers) = setup();
+        let new = make(&containers, "").unwrap();
+        assert!(is_running(&new.folder).unwrap());
+        let mut state = ContainerState::created();
+        state.status = Status::Running;
+        write_state(&new.folder, &state, Durability::Cached).unwrap();
+        assert_eq!(containers.find(&new.record.id[..8]).unwrap().state.status, Status::Running);
+        let id = new.record.id.clone();
+        drop(new);
+        assert_eq!(containers.find(&id).unwrap().state.status, Status::Exited);
+    }
+
+    #[test]
+    fn a_damaged_record_is_one_entry_and_nobody_elses_problem() {
+        let (_dir, containers) = setup();
+        let (bad, _good) = (make(&containers, "bad").unwrap(), make(&containers, "good").unwrap());
+        std::fs::write(bad.folder.join(CONFIG), "").unwrap();
+        let list = containers.list().unwrap();
+        assert_eq!(list.iter().filter(|e| matches!(e, Entry::Damaged { .. })).count(), 1);
+        assert_eq!(list.len(), 2);
+        containers.find("good").unwrap();
+        assert_eq!(containers.resolve("bad").unwrap(), bad.record.id, "it can still be named, to be removed");
+        assert_eq!(containers.find("nope").unwrap_err().to_string(), "no such container: nope");
+    }
+}

@@ -1,0 +1,180 @@
+//! The two files of a container, as types. New fields need `serde(default)`: a newer runr reads an older one's records.
+
+use crate::base::{Error, Result};
+use crate::image::Digest;
+use crate::spec::ContainerOptions;
+use crate::userns::IdMap;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The version of both files. A file with a higher one is not read.
+pub const VERSION: u32 = 1;
+
+/// What a container is: `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// [`VERSION`].
+    pub version: u32,
+    /// 64 hex digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// The image, unless it runs a folder (`--rootfs`).
+    pub image: Option<ImageUse>,
+    /// The folder of `--rootfs`.
+    #[serde(default)]
+    pub rootfs: Option<PathBuf>,
+    /// Program and arguments as they will be executed.
+    pub command: Vec<String>,
+    /// What was asked for.
+    pub options: ContainerOptions,
+    /// Ids of its user namespace.
+    pub map: IdMap,
+}
+
+/// The image of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageUse {
+    /// As the user typed it.
+    pub name: String,
+    /// The image id: the config's digest.
+    pub id: Digest,
+    /// The manifest's digest.
+    pub manifest: Digest,
+    /// The layers, lowest first: garbage collection leaves them alone.
+    pub layers: Vec<Digest>,
+}
+
+/// Where in its life a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Made, never started.
+    Created,
+    /// Its monitor lives.
+    Running,
+    /// It ran.
+    Exited,
+}
+
+impl Status {
+    /// docker's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+/// How a container is: `state.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerState {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The last thing its monitor said. Ask [`super::Containers`], which looks at the lock, whether it still holds.
+    pub status: Status,
+    /// Its process, while it runs.
+    #[serde(default)]
+    pub process: Option<ProcessIdentity>,
+    /// Its cgroup's folder, while it runs.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
+    /// RFC 3339, UTC.
+    #[serde(default)]
+    pub started: Option<String>,
+    /// RFC 3339, UTC.
+    #[serde(default)]
+    pub finished: Option<String>,
+    /// How it ended: its exit status, or 128 + signal.
+    #[serde(default)]
+    pub exit_code: Option<i32>,
+    /// Why it could not start.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// True when the kernel killed it for memory.
+    #[serde(default)]
+    pub oom_killed: bool,
+}
+
+impl ContainerState {
+    /// Of a container that was made and never started.
+    pub fn created() -> Self {
+        Self {
+            version: VERSION,
+            status: Status::Created,
+            process: None,
+            cgroup: None,
+            started: None,
+            finished: None,
+            exit_code: None,
+            error: None,
+            oom_killed: false,
+        }
+    }
+}
+
+/// One process, told from every other that ever had its pid (proc_pid_stat(5)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// Pid, in the pid namespace below.
+    pub pid: i32,
+    /// Start time in clock ticks since the boot.
+    pub start_time: u64,
+    /// Inode of the pid namespace in which `pid` counts.
+    pub pid_namespace: u64,
+    /// The boot during which all this holds.
+    pub boot_id: String,
+}
+
+impl ProcessIdentity {
+    /// The identity of a process that exists now.
+    pub fn of(pid: i32) -> Result<Self> {
+        let start_time = start_time(pid).ok_or_else(|| Error::not_found(format!("process {pid} does not exist")))?;
+        Ok(Self { pid, start_time, pid_namespace: own_pid_namespace(), boot_id: boot_id() })
+    }
+
+    /// True while that very process exists, as far as this process can see it.
+    pub fn is_alive(&self) -> bool {
+        self.boot_id == boot_id()
+            && self.pid_namespace == own_pid_namespace()
+            && start_time(self.pid) == Some(self.start_time)
+    }
+}
+
+/// The 22nd field of /proc/pid/stat; the second one, the program's name, may hold spaces and parentheses.
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse_start_time(&stat)
+}
+
+fn parse_start_time(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+fn own_pid_namespace() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/pid").map(|m| m.ino()).unwrap_or_default()
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_itself_and_no_other() {
+        let me = ProcessIdentity::of(std::process::id() as i32).unwrap();
+        assert!(me.is_alive());
+        assert!(!ProcessIdentity { start_time: me.start_time + 1, ..me.clone() }.is_alive());
+        assert!(!ProcessIdentity { boot_id: "another".into(), ..me.clone() }.is_alive());
+        assert!(!ProcessIdentity { pid_namespace: 1, ..me }.is_alive());
+        assert_eq!(parse_start_time("7 (a) b) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9"), Some(4242));
+    }
+}

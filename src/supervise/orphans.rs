@@ -1,0 +1,99 @@
+//! What a monitor or a maker that was killed left behind, found by whoever comes next: processes, half-made folders,
+//! containers that were to be removed at their end.
+
+use crate::base::{Result, fsx};
+use crate::runtime::cgroup::Cgroup;
+use crate::state::containers::{self, Container};
+use crate::state::record::ContainerState;
+use crate::state::{Containers, Entry, Status};
+use crate::store::Store;
+use crate::sys::process::{pidfd_open, pidfd_signal};
+use crate::userns;
+use nix::unistd::Pid;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Kills a container's first process. Nothing is signalled unless it is the very process of the record, on this boot, in this
+/// pid namespace.
+pub fn kill_process(state: &ContainerState) {
+    let Some(process) = state.process.as_ref().filter(|p| p.is_alive()) else { return };
+    let Ok(pidfd) = pidfd_open(Pid::from_raw(process.pid)) else { return };
+    // The pid could have passed on between the look and the open; what the descriptor holds can't change any more.
+    if process.is_alive() {
+        let _ = pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+    }
+}
+
+/// Kills all that a dead monitor left of its container. Called with the container's lock taken, so that no new monitor starts
+/// one meanwhile.
+pub fn kill_leftovers(state: &ContainerState) {
+    kill_process(state);
+    if let Some(folder) = &state.cgroup {
+        let cgroup = Cgroup::at(folder.clone());
+        cgroup.kill();
+        cgroup.remove();
+    }
+}
+
+/// Settles what dead monitors left: their processes end, and containers made with `--rm` go.
+pub fn settle(store: &Store, container: &Container) -> Result<()> {
+    if container.state.process.is_none() {
+        return Ok(());
+    }
+    let Some(_lock) = containers::try_lock(&container.folder)? else { return Ok(()) };
+    kill_leftovers(&container.state);
+    if container.record.options.remove {
+        return discard(store, &container.record.id, Some(&container.record.name), &container.record.map);
+    }
+    Ok(())
+}
+
+/// Moves a container out of sight, frees its name, deletes its files.
+pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap) -> Result<()> {
+    let trash = store.retire(&store.paths().container(id), map)?;
+    if let Some(name) = name {
+        Containers::new(store.paths()).drop_name(name, id)?;
+    }
+    // Most often everything is the user's own and no namespace is needed.
+    if fsx::remove_dir_all(&trash).is_err() {
+        userns::remove_tree(map, &trash)?;
+    }
+    Ok(())
+}
+
+/// Removes half-made containers whose maker is gone.
+pub fn sweep(store: &Store) {
+    let entries = std::fs::read_dir(store.paths().tmp()).into_iter().flatten().flatten();
+    for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with("container-")) {
+        if !is_being_made(&entry.path()) {
+            let _ = fsx::remove_dir_all(&entry.path());
+        }
+    }
+}
+
+/// True while its maker holds the lock, or has not come to taking it: a folder without one is given a moment.
+fn is_being_made(folder: &Path) -> bool {
+    let young = || {
+        let modified = std::fs::metadata(folder).and_then(|m| m.modified());
+        modified.is_ok_and(|m| m.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(5)))
+    };
+    containers::is_running(folder).unwrap_or(true) || young()
+}
+
+/// All containers, after the dead monitors' have been settled.
+pub fn list(store: &Store) -> Result<Vec<Entry>> {
+    let all = Containers::new(store.paths());
+    let mut entries = all.list()?;
+    for entry in &entries {
+        match entry {
+            Entry::Good(container) if container.state.status != Status::Running => settle(store, container)?,
+            _ => {}
+        }
+    }
+    entries.retain(|entry| match entry {
+        Entry::Good(container) => container.folder.exists(),
+        Entry::Damaged { .. } => true,
+    });
+    sweep(store);
+    Ok(entries)
+}
