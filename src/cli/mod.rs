@@ -10,6 +10,7 @@ pub mod config;
 pub mod exit;
 mod output;
 mod parse;
+mod progress;
 mod source;
 mod template;
 mod terminal;

@@ -1,22 +1,15 @@
 //! `info` and `version`: facts about this runr, its store and this machine, under docker's names, with podman's `Host`, `Store`
 //! and `Version` beside them.
 
+use super::container_list;
 use crate::base::Result;
 use crate::image::Platform;
 use crate::runtime::cgroup;
+use crate::state::{Entry, Status};
 use crate::store::Store;
 use crate::userns;
 use serde_json::{Value, json};
 use std::path::Path;
-
-/// How many containers are in which state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All of them.
-    pub all: usize,
-    /// Those that run.
-    pub running: usize,
-}
 
 /// The document of `version`.
 pub fn version() -> Value {
@@ -34,7 +27,10 @@ pub fn version() -> Value {
 }
 
 /// The document of `info`.
-pub fn info(store: &Store, counts: Counts) -> Result<Value> {
+pub fn info(store: &Store) -> Result<Value> {
+    let containers = container_list::all(store)?;
+    let running = |entry: &&Entry| matches!(entry, Entry::Good(c) if c.state.status == Status::Running);
+    let (all, running) = (containers.len(), containers.iter().filter(running).count());
     let map = userns::default_map()?;
     let images = store.images()?.len();
     let platform = Platform::host();
@@ -46,12 +42,12 @@ pub fn info(store: &Store, counts: Counts) -> Result<Value> {
     let file_system = store.file_system(&map).ok();
     let overlay = file_system.as_ref().is_some_and(|f| f.overlay_upper);
     let rootless = !nix::unistd::geteuid().is_root();
-    let stopped = counts.all - counts.running;
+    let stopped = all - running;
     let security: &[&str] =
         if rootless { &["name=seccomp,profile=default", "name=rootless"] } else { &["name=seccomp,profile=default"] };
     Ok(json!({
-        "Containers": counts.all,
-        "ContainersRunning": counts.running,
+        "Containers": all,
+        "ContainersRunning": running,
         "ContainersPaused": 0,
         "ContainersStopped": stopped,
         "Images": images,
@@ -88,7 +84,7 @@ pub fn info(store: &Store, counts: Counts) -> Result<Value> {
         "Store": {
             "GraphRoot": root,
             "GraphDriverName": if overlay { "overlay" } else { "copy" },
-            "ContainerStore": {"Number": counts.all, "Running": counts.running, "Paused": 0, "Stopped": stopped},
+            "ContainerStore": {"Number": all, "Running": running, "Paused": 0, "Stopped": stopped},
             "ImageStore": {"Number": images},
         },
         "Version": {"Version": env!("CARGO_PKG_VERSION"), "OsArch": platform.to_string()},

@@ -53,3 +53,113 @@ fn what_does_not_exist_is_125_for_inspect() {
         "runr: --type: unknown type `volume`: use container or image\n"
     );
 }
+
+/// A stopped container of the base image, and its id.
+fn stopped(sandbox: &Sandbox, name: &str) -> String {
+    sandbox.base_image();
+    let id = sandbox.path("id");
+    let run = ["run", "--name", name, "--cidfile", id.to_str().unwrap(), "--network", "none", "-l", "a=b", "busybox"];
+    sandbox.runr(run.iter().chain(&["sh", "-c", "exit 3"])).output().exits(3);
+    let text = std::fs::read_to_string(&id).unwrap();
+    std::fs::remove_file(id).unwrap();
+    text
+}
+
+#[test]
+fn ps_shows_a_container_in_every_form() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    let id = stopped(&sandbox, "web");
+    assert_eq!(
+        sandbox.line("ps").output().ok(),
+        "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"
+    );
+    let table = sandbox.line("ps -a").output().ok();
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.starts_with(&format!("{}   busybox   \"sh -c 'exit 3'\"   ", &id[..12])), "{row}");
+    assert!(row.contains("Exited (3) ") && row.ends_with("web"), "{row}");
+    for (args, text) in [
+        ("ps -aq", &id[..12]),
+        ("ps -aq --no-trunc", &id),
+        ("ps -lq --no-trunc", &id),
+        ("ps -a --format {{.Names}}:{{.State}}:{{.Labels}}", "web:exited:a=b"),
+        ("container ls -a --filter name=^web$ --format {{.Image}}", "busybox"),
+        ("ps --filter status=exited --format {{.ID}}", &id[..12]),
+        ("ps --filter exited=3 -q", &id[..12]),
+        ("ps -a --filter ancestor=busybox -q", &id[..12]),
+        ("ps -a --filter label=a=b -q", &id[..12]),
+    ] {
+        assert_eq!(sandbox.line(args).output().ok().trim_end(), text, "{args}");
+    }
+    for args in ["ps -q", "ps -aq --filter label=a=c", "ps -aq --filter name=other", "ps -q --filter status=running"] {
+        assert_eq!(sandbox.line(args).output().ok(), "", "{args}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&sandbox.line("ps -a --format json").output().ok()).unwrap();
+    assert_eq!(json["Names"], "web");
+    assert!(sandbox.line("ps --filter shiny=1").output().fails(125).contains("invalid filter `shiny`"));
+    sandbox.line("rm web").output().ok();
+}
+
+#[test]
+fn inspect_prints_what_docker_prints() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    let id = stopped(&sandbox, "web");
+    for (format, text) in [
+        ("{{.Id}}", id.as_str()),
+        ("{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{.State.Running}}", "/web exited 3 false"),
+        ("{{json .Args}} {{.Path}}", r#"["-c","exit 3"] sh"#),
+        ("{{.HostConfig.NetworkMode}} {{.Config.Image}} {{index .Config.Labels \"a\"}}", "none busybox b"),
+    ] {
+        assert_eq!(sandbox.runr(["inspect", "--format", format, "web"]).output().ok(), format!("{text}\n"));
+        assert_eq!(sandbox.runr(["container", "inspect", "-f", format, &id[..12]]).output().ok(), format!("{text}\n"));
+    }
+    let both: serde_json::Value = serde_json::from_str(&sandbox.line("inspect web busybox").output().ok()).unwrap();
+    assert_eq!((&both[0]["Id"], &both[1]["RepoTags"][0]), (&id.into(), &"busybox:latest".into()));
+    assert_eq!(sandbox.line("inspect --type image web").output().fails(125), "runr: no such image: `web`\n");
+    assert_eq!(sandbox.line("container inspect busybox").output().fails(125), "runr: no such container: busybox\n");
+    sandbox.line("rm web").output().ok();
+}
+
+#[test]
+fn rm_and_rmi_say_what_they_did_and_what_is_missing() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    let id = stopped(&sandbox, "web");
+    assert_eq!(sandbox.line("rm nothing").output().fails(1), "runr: no such container: nothing\n");
+    assert_eq!(sandbox.line("rmi nothing").output().fails(1), "runr: no such image: `nothing`\n");
+    assert!(sandbox.line("rmi busybox").output().fails(2).contains("the stopped container"), "in use");
+    assert_eq!(sandbox.line("rm nothing web").output().exits(1), "web\n");
+    assert_eq!(sandbox.runr(["rm", &id]).output().fails(1), format!("runr: no such container: {id}\n"));
+    assert_eq!(sandbox.line("rm -f nothing").output().ok(), "");
+    assert_eq!(sandbox.line("rm -a").output().ok(), "");
+    assert_eq!(sandbox.line("rmi -f nothing").output().ok(), "");
+    let removed = sandbox.line("image rm busybox").output().ok();
+    assert!(removed.starts_with("Untagged: ") && removed.contains("\nDeleted: sha256:"), "{removed}");
+    assert_eq!(sandbox.line("images -q").output().ok(), "");
+    assert_eq!(
+        sandbox.line("rm").output().fails(125),
+        "runr: rm: missing argument: CONTAINER\nhint: see `runr rm --help`\n"
+    );
+}
+
+#[test]
+fn images_are_listed_by_name_and_format() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    let id = sandbox.line("images -q --no-trunc").output().ok();
+    assert!(id.starts_with("sha256:") && id.trim().len() == 71, "{id}");
+    for (args, text) in [
+        ("images --format {{.Repository}}:{{.Tag}}", "busybox:latest\n"),
+        ("images busybox -q --no-trunc", &id),
+        ("images busybox:latest -q --no-trunc", &id),
+        ("images busybox:other -q", ""),
+        ("images other -q", ""),
+        ("images --filter reference=busy* --format {{.Tag}}", "latest\n"),
+        ("images --filter dangling=true -q", ""),
+        ("image inspect busybox --format {{.Id}}", &id),
+    ] {
+        assert_eq!(sandbox.line(args).output().ok(), text, "{args}");
+    }
+}

@@ -284,3 +284,70 @@ pub(crate) struct ImageArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 }
+
+/// `ps`.
+#[derive(Debug, Args)]
+pub(crate) struct PsArgs {
+    /// Also those that do not run
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only what fits: id, name, label, status, exited, ancestor, before, since, network, volume
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// Print by a Go template, as table TEMPLATE, or as json
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+    /// Only the last ones that were made, running or not
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) last: Option<i64>,
+    /// Only the last one that was made, running or not
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Print ids and commands in full
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// No head line
+    #[arg(long)]
+    pub(crate) noheading: bool,
+    /// Only ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Also how much each container wrote
+    #[arg(short, long)]
+    pub(crate) size: bool,
+    /// Sort by command, created, id, image, names, runningfor or status
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sort: Option<String>,
+    /// Accepted for scripts: what is shown is always looked up anew
+    #[arg(long)]
+    pub(crate) sync: bool,
+}
+
+/// `rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// All containers; those that run only with --force
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Kill those that run; say nothing about those that do not exist
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Say nothing about containers that do not exist
+    #[arg(short, long)]
+    pub(crate) ignore: bool,
+    /// Read ids from a file that --cidfile wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cidfile: Vec<String>,
+    /// Only what fits, as for ps
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// The last one that was made
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Accepted for scripts: anonymous volumes always go with their container
+    #[arg(short, long)]
+    pub(crate) volumes: bool,
+    /// Names or ids
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}

@@ -53,3 +53,17 @@ pub(crate) struct ImageInspectArgs {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) names: Vec<String>,
 }
+
+/// `container inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct ContainerInspectArgs {
+    /// Print by a Go template, or json
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub(crate) format: Option<String>,
+    /// Also the size of the container's files
+    #[arg(short, long)]
+    pub(crate) size: bool,
+    /// Names or ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) names: Vec<String>,
+}

@@ -31,7 +31,7 @@ const LINES: [(&str, &str); 14] = [
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: InfoArgs = typed(matches)?;
     let store = Store::open(&context.config.root)?;
-    let found = info::info(&store, info::Counts::default())?;
+    let found = info::info(&store)?;
     match &args.format {
         Some(format) => context.out.text(&document::formatted(&found, format)?)?,
         None => context.out.text(&plain(&found))?,

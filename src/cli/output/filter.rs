@@ -42,16 +42,6 @@ impl Filters {
         };
         self.values("label").all(has) && !self.values("label!").any(has)
     }
-
-    /// The one value of a key that is true or false.
-    pub(crate) fn switch(&self, key: &str) -> Result<Option<bool>> {
-        let mut last = None;
-        for value in self.values(key) {
-            let parsed = super::super::args::parse::go_bool(value);
-            last = Some(parsed.map_err(|why| Error::usage(format!("invalid filter `{key}={value}`: {why}")))?);
-        }
-        Ok(last)
-    }
 }
 
 #[cfg(test)]
@@ -70,8 +60,7 @@ mod tests {
         let labels = |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         assert!(filters.labels(&labels(&[("x", "0"), ("y", "1")])));
         assert!(!filters.labels(&labels(&[("x", "0"), ("y", "2")])));
-        assert_eq!(filters.switch("dangling").unwrap(), Some(true));
         assert_eq!(parse(&["shiny=1"]).unwrap_err().to_string(), "invalid filter `shiny`");
-        assert!(parse(&["name"]).is_err() && parse(&["dangling=x"]).unwrap().switch("dangling").is_err());
+        assert!(parse(&["name"]).is_err());
     }
 }

@@ -5,7 +5,6 @@
 //! recognises by [`Output::reader_gone`] and turns into a quiet exit with status 0.
 
 pub(crate) mod document;
-#[allow(dead_code, reason = "`ps` and `rm` come next")]
 pub(crate) mod filter;
 pub(crate) mod listing;
 pub(crate) mod table;

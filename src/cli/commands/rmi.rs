@@ -1,0 +1,44 @@
+//! `runr rmi`: names and images go.
+
+use super::super::args::image::RmiArgs;
+use super::super::{Context, Exit, typed};
+use crate::base::{Error, Kind, Result};
+use crate::ops::containers;
+use crate::ops::images::{self, RemoveOptions, Removed};
+use crate::store::Store;
+use clap::ArgMatches;
+
+/// `rmi`: what can go goes, also when something else cannot.
+pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
+    let args: RmiArgs = typed(matches)?;
+    let store = Store::open(&context.config.root)?;
+    let names = if args.all { all(&store)? } else { args.images.clone() };
+    let options = RemoveOptions { force: args.force };
+    let users = || containers::image_users(&store);
+    let mut failed: Option<Error> = None;
+    for name in &names {
+        match images::remove(&store, name, options, &users) {
+            Ok(removed) => {
+                for one in removed {
+                    context.out.line(&match one {
+                        Removed::Untagged(name) => format!("Untagged: {name}"),
+                        Removed::Deleted(id) => format!("Deleted: {id}"),
+                    })?;
+                }
+            }
+            // With --force a missing image is no failure, as with docker.
+            Err(e) if e.kind() == Kind::NotFound && (args.ignore || args.force || args.all) => {}
+            Err(e) => {
+                if let Some(earlier) = failed.replace(e) {
+                    context.out.error(&earlier);
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(Exit::OK), Err)
+}
+
+/// Every image by its id.
+fn all(store: &Store) -> Result<Vec<String>> {
+    Ok(store.images()?.into_iter().map(|image| image.id.to_string()).collect())
+}
