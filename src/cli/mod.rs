@@ -6,7 +6,9 @@
 
 mod args;
 mod commands;
+mod complete;
 pub mod config;
+mod docgen;
 pub mod exit;
 mod output;
 mod parse;

@@ -15,6 +15,7 @@ mod support;
 
 mod cli;
 mod conformance;
+mod docs;
 mod escape;
 mod format;
 mod nss;

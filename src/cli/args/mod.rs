@@ -62,6 +62,15 @@ const fn entry<A: Args>(
     CommandEntry { paths, about, arguments: A::augment_args, run, listed: true }
 }
 
+/// An entry that only scripts call.
+const fn unlisted<A: Args>(
+    paths: &'static [&'static str],
+    about: &'static str,
+    run: fn(&mut Context, &ArgMatches) -> Result<Exit>,
+) -> CommandEntry {
+    CommandEntry { paths, about, arguments: A::augment_args, run, listed: false }
+}
+
 /// What the words before a space are, for their `--help`.
 pub(crate) const GROUPS: &[(&str, &str)] =
     &[("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage runr")];
@@ -88,6 +97,13 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),
+    entry::<system::CompletionArgs>(&["completion"], "Print a shell's completion script", commands::completion::script),
+    unlisted::<system::CompleteArgs>(&["__complete"], "Complete a command line", commands::completion::complete),
+    unlisted::<system::GenerateArgs>(
+        &["__generate"],
+        "Write completions and man pages",
+        commands::completion::generate,
+    ),
 ];
 
 /// The entry with this path.

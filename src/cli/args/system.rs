@@ -1,6 +1,7 @@
 //! Flags of the commands about runr and this machine.
 
 use clap::Args;
+use std::ffi::OsString;
 
 /// `version`.
 #[derive(Debug, Args)]
@@ -66,4 +67,36 @@ pub(crate) struct ContainerInspectArgs {
     /// Names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) names: Vec<String>,
+}
+
+/// Examples below the help of `completion`.
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(runr completion bash)
+  runr completion zsh >~/.zfunc/_runr
+  runr completion fish >~/.config/fish/completions/runr.fish";
+
+/// `completion`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETION_EXAMPLES)]
+pub(crate) struct CompletionArgs {
+    /// bash, zsh or fish
+    #[arg(required = true, value_name = "SHELL")]
+    pub(crate) shell: String,
+}
+
+/// `__complete`.
+#[derive(Debug, Args)]
+pub(crate) struct CompleteArgs {
+    /// The words behind the program's name, the last one unfinished
+    #[arg(trailing_var_arg = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// `__generate`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// The project's folder
+    #[arg(required = true)]
+    pub(crate) dir: String,
 }

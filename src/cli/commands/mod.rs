@@ -1,5 +1,6 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
+pub(crate) mod completion;
 pub(crate) mod doctor;
 pub(crate) mod help;
 pub(crate) mod images;

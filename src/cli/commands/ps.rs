@@ -189,7 +189,7 @@ fn row(c: &Container, args: &PsArgs, now: Timestamp) -> Result<Value> {
     Ok(json!({
         "ID": id,
         "Image": image,
-        "Command": format!("\"{}\"", command.escape_default().to_string().replace("\\u{2026}", "…")),
+        "Command": Value::from(command).to_string(),
         "CreatedAt": created.map_or_else(|| "N/A".to_owned(), time::local),
         "RunningFor": since,
         "Ports": "",

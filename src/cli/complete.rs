@@ -1,0 +1,239 @@
+//! Completion of a command line that is being typed: the shells' scripts (`scripts/`) hand over the words and get candidates
+//! back, so that names of images and containers are those of the moment and flags those of this very executable.
+
+use super::args::{COMMANDS, CommandEntry, GROUPS, find};
+use super::config::Config;
+use crate::ops::{container_list, image_list};
+use crate::state::Entry;
+use crate::store::Store;
+use clap::{Arg, ArgAction, Command};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use std::ffi::OsString;
+
+/// The scripts, by shell: name of the shell, of the file in `completions/`, and text.
+pub(super) const SCRIPTS: [(&str, &str, &str); 3] = [
+    ("bash", "runr.bash", include_str!("scripts/runr.bash")),
+    ("zsh", "_runr", include_str!("scripts/_runr")),
+    ("fish", "runr.fish", include_str!("scripts/runr.fish")),
+];
+
+/// Flags before the command, and whether a value follows.
+const GLOBAL_FLAGS: [(&str, bool); 6] = [
+    ("--root", true),
+    ("--config", true),
+    ("--log-level", true),
+    ("--debug", false),
+    ("--version", false),
+    ("--help", false),
+];
+
+/// What may follow a flag, for flags whose values are words of ours.
+const VALUES: [(&str, &[&str]); 14] = [
+    ("network", &["host", "none", "container:"]),
+    ("pid", &["private", "host", "container:"]),
+    ("ipc", &["private", "shareable", "none", "host", "container:"]),
+    ("uts", &["private", "host", "container:"]),
+    ("userns", &["host", "keep-id", "nomap"]),
+    ("cgroupns", &["private", "host"]),
+    ("pull", &["missing", "always", "newer", "never"]),
+    ("policy", &["missing", "always", "newer", "never"]),
+    ("log_driver", &["json-file", "k8s-file", "none", "passthrough"]),
+    ("security_opt", &["no-new-privileges", "seccomp=", "mask=", "unmask=", "label=disable"]),
+    ("platform", &["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64"]),
+    ("stop_signal", &["TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2"]),
+    ("attach", &["stdin", "stdout", "stderr"]),
+    ("type", &["container", "image"]),
+];
+
+/// A word to offer, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) word: String,
+    pub(super) help: String,
+}
+
+/// Candidates for the last of `words`, which stand behind the program's name.
+pub(super) fn candidates(words: &[OsString], config: &Config) -> Vec<Candidate> {
+    let text: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+    let Some((current, before)) = text.split_last() else { return Vec::new() };
+    let mut at = 0;
+    while let Some(word) = before.get(at).filter(|w| w.starts_with('-')) {
+        let takes_value = GLOBAL_FLAGS.iter().any(|(flag, value)| *value && flag == word) || word == "-l";
+        at += 1 + usize::from(takes_value);
+    }
+    if at > before.len() {
+        // The value of a global flag: a folder or a level.
+        return if before.last().is_some_and(|w| w == "--log-level" || w == "-l") {
+            fitting(current, ["debug", "info", "warn", "error"].map(|l| (l, "")))
+        } else {
+            Vec::new()
+        };
+    }
+    let command: Vec<&str> = before[at..].iter().map(String::as_str).collect();
+    match command[..] {
+        [] if current.starts_with('-') => fitting(current, GLOBAL_FLAGS.map(|(flag, _)| (flag, ""))),
+        [] => fitting(current, top_level()),
+        [group] if GROUPS.iter().any(|(g, _)| *g == group) => fitting(current, members(group)),
+        [first, ..] => {
+            let two = command.get(1).map(|second| format!("{first} {second}"));
+            let found = two.and_then(|two| find(&two)).map(|entry| (entry, 2));
+            let found = found.or_else(|| find(first).map(|entry| (entry, 1)));
+            found.map(|(entry, length)| arguments(entry, &words[at + length..], config)).unwrap_or_default()
+        }
+    }
+}
+
+fn fitting<'a>(current: &str, all: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Candidate> {
+    let fits = all.into_iter().filter(|(word, _)| word.starts_with(current));
+    fits.map(|(word, help)| Candidate { word: word.to_owned(), help: help.to_owned() }).collect()
+}
+
+fn top_level() -> Vec<(&'static str, &'static str)> {
+    let single = COMMANDS.iter().filter(|c| c.listed && !c.name().contains(' ')).map(|c| (c.name(), c.about));
+    single.chain(GROUPS.iter().copied()).collect()
+}
+
+fn members(group: &str) -> Vec<(&'static str, &'static str)> {
+    COMMANDS
+        .iter()
+        .filter(|c| c.listed)
+        .filter_map(|c| Some((c.paths.iter().find_map(|p| p.strip_prefix(group)?.strip_prefix(' '))?, c.about)))
+        .collect()
+}
+
+/// Flags, values and arguments of one command; `rest` ends with the current word.
+fn arguments(entry: &'static CommandEntry, rest: &[OsString], config: &Config) -> Vec<Candidate> {
+    let command = entry.command();
+    let before = &rest[..rest.len().saturating_sub(1)];
+    let positionals = positionals(&command, before);
+    let one_only = command.get_positionals().any(Arg::is_trailing_var_arg_set);
+    // Behind the image of `run` everything is the container's own business.
+    if one_only && positionals > 0 {
+        return Vec::new();
+    }
+    let mut command = command.mut_args(|arg| offer(arg, entry.name(), config));
+    let words: Vec<OsString> = std::iter::once(entry.name().into()).chain(rest.iter().cloned()).collect();
+    let index = words.len() - 1;
+    let found = clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default();
+    found
+        .iter()
+        .filter(|c| !c.is_hide_set())
+        .map(|c| Candidate {
+            word: c.get_value().to_string_lossy().into_owned(),
+            help: c
+                .get_help()
+                .map(ToString::to_string)
+                .unwrap_or_default()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        })
+        .collect()
+}
+
+/// How many words are neither flags nor values of flags.
+fn positionals(command: &Command, words: &[OsString]) -> usize {
+    let takes_value = |word: &str| {
+        command.get_arguments().any(|arg| {
+            let named = match word.strip_prefix("--") {
+                Some(long) => {
+                    arg.get_long() == Some(long) || arg.get_all_aliases().is_some_and(|all| all.contains(&long))
+                }
+                // Of several letters only the last can wait for a value.
+                None => arg.get_short().is_some() && arg.get_short() == word.chars().last(),
+            };
+            named && matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) && !arg.is_require_equals_set()
+        })
+    };
+    let mut count = 0;
+    let mut words = words.iter().map(|w| w.to_string_lossy());
+    while let Some(word) = words.next() {
+        if !word.starts_with('-') || word == "-" {
+            count += 1;
+        } else if takes_value(&word) {
+            words.next();
+        }
+    }
+    count
+}
+
+/// Teaches one argument what may stand in its place.
+fn offer(arg: Arg, command: &'static str, config: &Config) -> Arg {
+    let id = arg.get_id().as_str().to_owned();
+    if let Some((_, values)) = VALUES.iter().find(|(name, _)| *name == id) {
+        let values: &'static [&'static str] = values;
+        return arg.add(ArgValueCandidates::new(move || values.iter().map(CompletionCandidate::new).collect()));
+    }
+    if !arg.is_positional() {
+        return arg;
+    }
+    let root = config.root.clone();
+    arg.add(ArgValueCandidates::new(move || {
+        // Whoever types must not see an error, and an empty list is the truth about a store that cannot be read.
+        let Ok(store) = Store::open(&root) else { return Vec::new() };
+        let mut names = Vec::new();
+        if matches!(command, "rm" | "inspect" | "container inspect") {
+            names.extend(containers(&store));
+        }
+        if matches!(command, "run" | "pull" | "rmi" | "images" | "inspect" | "image inspect") {
+            names.extend(images(&store));
+        }
+        names.into_iter().map(CompletionCandidate::new).collect()
+    }))
+}
+
+fn images(store: &Store) -> Vec<String> {
+    let images = store.images().unwrap_or_default();
+    images.iter().flat_map(|image| &image.names).map(image_list::familiar).collect()
+}
+
+fn containers(store: &Store) -> Vec<String> {
+    let entries = container_list::all(store).unwrap_or_default();
+    entries
+        .into_iter()
+        .map(|entry| match entry {
+            Entry::Good(container) => container.record.name.clone(),
+            Entry::Damaged { id, .. } => id,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::config::Globals;
+
+    fn offered(line: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::load(Globals { root: Some(dir.path().into()), ..Globals::default() }).unwrap();
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        candidates(&words, &config).into_iter().map(|c| c.word).collect()
+    }
+
+    #[test]
+    fn candidates_follow_the_command_line() {
+        for (line, expected) in [
+            ("ru", &["run"][..]),
+            ("--ro", &["--root"]),
+            ("--root /x ru", &["run"]),
+            ("--log-level=debug ru", &["run"]),
+            ("--log-level de", &["debug"]),
+            ("image l", &["ls"]),
+            ("container ru", &["run"]),
+            ("run --entry", &["--entrypoint"]),
+            ("container run --entry", &["--entrypoint"]),
+            ("run --pull al", &["always"]),
+            ("run --pull=al", &["--pull=always"]),
+            ("run -e A=b --network ho", &["host"]),
+            ("run alpine --entry", &[]),
+            ("run --rm -it alpine --entry", &[]),
+            ("run -e A=b -w /x --entry", &["--entrypoint"]),
+            ("nonsense x", &[]),
+        ] {
+            assert_eq!(offered(line), expected, "{line}");
+        }
+        assert!(offered("").contains(&"run".to_owned()) && offered("").contains(&"image".to_owned()));
+        assert!(offered("run --").len() > 50);
+    }
+}
