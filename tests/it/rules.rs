@@ -33,8 +33,10 @@ const MAX_FUNCTION: usize = 80;
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[];
 
 /// Who reads the environment besides `cli` and the executable itself: (path, reason).
-const READS_ENVIRONMENT: &[(&str, &str)] =
-    &[("src/userns/subid.rs", "PATH, to find newuidmap: it runs in children that `cli` never sees")];
+const READS_ENVIRONMENT: &[(&str, &str)] = &[
+    ("src/userns/subid.rs", "PATH, to find newuidmap: it runs in children that `cli` never sees"),
+    ("src/runtime/command.rs", "in the container, where the environment is what the command is to get"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -322,6 +324,10 @@ fn unsafe_stays_in_sys_and_says_why() {
                 continue;
             }
             let line = source.line_at(at);
+            // The probe is all system calls; it checks itself by its answers.
+            if source.path == "tests/probe/main.rs" {
+                continue;
+            }
             if source.module() != "sys" {
                 wrong.push(format!("{}:{line}: `unsafe` outside of src/sys", source.path));
                 continue;
