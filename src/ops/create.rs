@@ -51,6 +51,11 @@ pub fn create(
     };
     let command = compose::command(image, &options)?;
     bind_sources(&options)?;
+    // Until the record is written nothing tells `rmi` that the layers are needed.
+    let _lease = match base {
+        Base::Image(image, _) => Some(store.lease(&image.config.rootfs.diff_ids)?),
+        Base::Folder(_) => None,
+    };
     let layers = match base {
         Base::Image(image, _) => layers::ensure(store, image, map, Limits::default(), progress)?,
         Base::Folder(_) => Vec::new(),
@@ -68,6 +73,7 @@ pub fn create(
             lowers: layers.iter().rev().map(|l| l.fs.clone()).collect(),
             upper: folder.join("upper"),
             work: folder.join("work"),
+            new: true,
         },
         Base::Folder(path) => Root::Dir(path.to_path_buf()),
     };

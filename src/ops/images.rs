@@ -6,6 +6,7 @@ use crate::image::{Digest, Reference};
 use crate::store::gc::{InUse, Scope};
 use crate::store::{ImageSummary, Store};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// A container, as far as its image is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +120,8 @@ pub fn prune(
         pruned.removed.push(Removed::Deleted(image.id));
     }
     pruned.freed = store.collect(&Scope::Everything, || in_use(users))?.freed;
+    // Unfinished downloads too: whoever prunes wants the room.
+    store.sweep(Duration::ZERO)?;
     Ok(pruned)
 }
 

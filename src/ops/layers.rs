@@ -76,6 +76,18 @@ pub fn ensure(
     present(store, image, map)?.ok_or_else(|| Error::new(Kind::Bug, "a layer disappeared while it was made"))
 }
 
+/// Whether [`ensure`] can do its work from the store alone.
+///
+/// Errors: `NotFound` when a layer is neither unpacked for `map` nor there as a blob.
+pub fn check(store: &Store, image: &Image, map: &IdMap) -> Result<()> {
+    for (descriptor, diff_id) in image.manifest.layers.iter().zip(&image.config.rootfs.diff_ids) {
+        if store.layer(diff_id, map)?.is_none() && !store.has_blob(descriptor)? {
+            return Err(Error::not_found(format!("blob `{}` of the image was lost", descriptor.digest)));
+        }
+    }
+    Ok(())
+}
+
 /// The image's layers if all are there.
 fn present(store: &Store, image: &Image, map: &IdMap) -> Result<Option<Vec<Layer>>> {
     image.config.rootfs.diff_ids.iter().map(|diff_id| store.layer(diff_id, map)).collect()

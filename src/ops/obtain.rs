@@ -1,9 +1,10 @@
 //! The image for a word on the command line: from the store, or pulled first.
 
+use super::layers;
 use super::pull::{self, Policy, PullOptions, Pulled};
 use crate::archive;
-use crate::base::progress::Progress;
-use crate::base::{Kind, Result};
+use crate::base::progress::{Event, Progress};
+use crate::base::{Error, Kind, Result};
 use crate::image::transport::parse_transport;
 use crate::image::{ImageSource, Reference, Transport};
 use crate::registry::{Client, Config};
@@ -46,9 +47,23 @@ pub fn pull(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) ->
 /// The image that `text` names, pulled if the policy asks for it. The pull happens in a child process: it needs threads,
 /// and this process is about to fork a monitor, which must have none.
 pub fn image(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -> Result<Image> {
-    if let Some(entry) = pull::resolve(store, text, how.policy)? {
-        return store.load_image(&entry);
+    let mut text = text.to_owned();
+    if let Some(entry) = pull::resolve(store, &text, how.policy)? {
+        let usable = store.load_image(&entry).and_then(|image| {
+            layers::check(store, &image, &how.options.map)?;
+            Ok(image)
+        });
+        let lost = |e: &Error| matches!(e.kind(), Kind::NotFound | Kind::Corrupt) && how.policy != Policy::Never;
+        match (usable, entry.names.first()) {
+            // A power cut or a bad disk took a part of it; its source still has it.
+            (Err(e), Some(name)) if lost(&e) => {
+                progress.event(Event::Warning(format!("{e}: pulling `{name}` again")));
+                text = name.to_string();
+            }
+            (usable, _) => return usable,
+        }
     }
+    let text = text.as_str();
     let pulled: Result<String> =
         crate::sys::process::in_child(|| pull(store, text, how, progress).map(|pulled| pulled.id.to_string()));
     match pulled {

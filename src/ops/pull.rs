@@ -113,6 +113,7 @@ pub fn pull(
         let keep = if e.is_disk_full() { Duration::ZERO } else { KEEP_PARTIALS };
         drop(store.sweep(keep));
     }
+    store.take_notes().into_iter().for_each(|note| progress.event(Event::Warning(note)));
     pulled
 }
 

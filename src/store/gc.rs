@@ -168,8 +168,14 @@ impl Store {
     }
 
     /// Removes what processes that are gone left in `tmp/`: half-built layers, ended leases, downloads that nobody went on
-    /// with for `keep_partials`, discarded trees. Never waits for a lock.
+    /// with for `keep_partials`, discarded trees. Waits for the index's lock only, which the caller must not have.
     pub fn sweep(&self, keep_partials: Duration) -> Result<()> {
+        let leases = self.sweep_leases();
+        leases.and(self.sweep_objects(keep_partials))
+    }
+
+    /// [`Store::sweep`] without the leases: waits for no lock at all.
+    pub(super) fn sweep_objects(&self, keep_partials: Duration) -> Result<()> {
         let mut first = Ok(());
         for path in trash::entries(&self.paths().tmp())? {
             let swept = self.sweep_one(&path, keep_partials);
@@ -178,14 +184,29 @@ impl Store {
         first.and(self.empty_trash())
     }
 
+    fn sweep_leases(&self) -> Result<()> {
+        let is_lease = |p: &Path| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(LEASE));
+        if !trash::entries(&self.paths().tmp())?.iter().any(|p| is_lease(p)) {
+            return Ok(());
+        }
+        // Leases are made under this lock, so one that nobody holds is dead and not about to be locked.
+        let _lock = self.lock_index()?;
+        for path in trash::entries(&self.paths().tmp())?.into_iter().filter(|p| is_lease(p)) {
+            match fsx::open(&path) {
+                Ok(file) if !is_locked(&file)? => fsx::remove_file(&path)?,
+                Err(e) if !e.is_missing() => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn sweep_one(&self, path: &Path, keep_partials: Duration) -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with(TRASH) {
             Ok(())
         } else if let Some(rest) = name.strip_prefix("layer-") {
             self.sweep_build(rest.strip_suffix(".lock").unwrap_or(rest))
-        } else if name.starts_with(LEASE) {
-            sweep_lease(path)
         } else if name.starts_with("blob-") {
             sweep_partial(path, keep_partials)
         } else if (name.starts_with(".new.") || name.starts_with("probe")) && is_older(path, TEMPORARY_LIFE) {
@@ -209,15 +230,6 @@ fn digests_of(manifest: &Manifest, config: Option<&ImageConfig>) -> impl Iterato
     let blobs = manifest.layers.iter().chain([&manifest.config]).map(|d| d.digest.clone()).collect::<Vec<_>>();
     let diff_ids = config.map(|c| c.rootfs.diff_ids.clone()).unwrap_or_default();
     blobs.into_iter().chain(diff_ids)
-}
-
-fn sweep_lease(path: &Path) -> Result<()> {
-    let file = match fsx::open(path) {
-        Err(e) if e.is_missing() => return Ok(()),
-        other => other?,
-    };
-    // A lease is locked before its first digest is written; one that is still empty may be about to be locked.
-    if is_locked(&file)? || !is_older(path, Duration::from_secs(5)) { Ok(()) } else { fsx::remove_file(path) }
 }
 
 fn sweep_partial(path: &Path, keep: Duration) -> Result<()> {

@@ -91,7 +91,7 @@ impl Store {
                 // On a full disk an image must be removable all the same: what is derived or unfinished makes room.
                 Err(e) if e.is_disk_full() => {
                     cache::remove(self.paths())?;
-                    drop(self.sweep(std::time::Duration::ZERO));
+                    drop(self.sweep_objects(std::time::Duration::ZERO));
                     write(self.paths(), &index)?;
                 }
                 other => other?,

@@ -112,7 +112,8 @@ fn probe_inside(dir: &Path, map: &IdMap) -> Inside {
     let mut found = Inside::default();
     let owned = dir.join("owned");
     let highest = map.uids.iter().map(|r| r.inside.saturating_add(r.count - 1)).max().unwrap_or(0);
-    found.foreign_owners = File::create_new(&owned).is_ok() && chown(&owned, Some(highest), None).is_ok();
+    found.foreign_owners =
+        !map.is_single() && File::create_new(&owned).is_ok() && chown(&owned, Some(highest), None).is_ok();
     found.whiteouts = mknod(&dir.join("whiteout"), SFlag::S_IFCHR, Mode::from_bits_truncate(0o600), 0).is_ok();
     found.overlay_upper = try_overlay(&dir.join("both"), None).is_ok();
     found.overlay_lower = found.overlay_upper || try_overlay(&dir.join("lower"), Some("tmpfs")).is_ok();

@@ -23,4 +23,5 @@ mod powercut;
 mod readme;
 mod registry;
 mod rules;
+mod run;
 mod sandboxes;

@@ -43,6 +43,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         let why = image.damaged.as_deref().unwrap_or_default();
         context.out.warning(&format!("image `{}` is damaged: {why}", image.id.short()));
     }
+    store.take_notes().iter().for_each(|note| context.out.warning(note));
     Ok(Exit::OK)
 }
 
