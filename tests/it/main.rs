@@ -15,7 +15,9 @@ mod support;
 
 mod cli;
 mod conformance;
+mod crash;
 mod docs;
+mod durability;
 mod escape;
 mod format;
 mod nss;
@@ -24,3 +26,4 @@ mod readme;
 mod registry;
 mod rules;
 mod sandboxes;
+mod store;
