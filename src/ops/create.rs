@@ -73,6 +73,7 @@ pub fn create(
             lowers: layers.iter().rev().map(|l| l.fs.clone()).collect(),
             upper: folder.join("upper"),
             work: folder.join("work"),
+            new: true,
         },
         Base::Folder(path) => Root::Dir(path.to_path_buf()),
     };

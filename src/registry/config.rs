@@ -2,9 +2,11 @@
 
 use super::credentials::{AuthFiles, Credentials};
 use super::proxy::Proxies;
+use crate::base::progress::{Event, Progress};
 use crate::resolver::Resolver;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// See the module documentation. `Config::default()` reads nothing and knows no credentials.
@@ -45,6 +47,26 @@ pub struct Config {
     pub stall_timeout: Duration,
     /// Looks names up.
     pub resolver: Resolver,
+    /// Who is told that a request is going to be sent again, and why.
+    pub notes: Notes,
+}
+
+/// Receives [`Event::Note`]s, or nobody does.
+#[derive(Clone, Default)]
+pub struct Notes(pub Option<Arc<dyn Progress>>);
+
+impl std::fmt::Debug for Notes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Notes(on)" } else { "Notes(off)" })
+    }
+}
+
+impl Notes {
+    pub(super) fn note(&self, text: impl FnOnce() -> String) {
+        if let Some(progress) = &self.0 {
+            progress.event(Event::Note(text()));
+        }
+    }
 }
 
 impl Default for Config {
@@ -67,6 +89,7 @@ impl Default for Config {
             answer_timeout: Duration::from_secs(120),
             stall_timeout: Duration::from_secs(30),
             resolver: Resolver::default(),
+            notes: Notes::default(),
         }
     }
 }

@@ -125,7 +125,9 @@ impl Http {
                 n => failure.error.hint(format!("tried {} times", n + 1)),
             });
         }
-        std::thread::sleep(delay(self.config().retry_delay, *failed, asked, random::number()?));
+        let wait = delay(self.config().retry_delay, *failed, asked, random::number()?);
+        self.config().notes.note(|| format!("trying again in {:.1} s: {}", wait.as_secs_f64(), failure.error));
+        std::thread::sleep(wait);
         *failed += 1;
         Ok(())
     }

@@ -37,8 +37,8 @@ impl Policy {
     }
 }
 
-/// One request, without what belongs to the connection.
-#[derive(Debug, Clone)]
+/// One request, without what belongs to the connection. Not `Debug`: its body may be a secret.
+#[derive(Clone)]
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) url: Url,

@@ -25,5 +25,6 @@ mod powercut;
 mod readme;
 mod registry;
 mod rules;
+mod run;
 mod sandboxes;
 mod store;

@@ -2,14 +2,17 @@
 
 use crate::support::registry::{Answer, Auth, Certificates, Faulty, Options, Registry, TokenServer};
 use crate::support::{DockerRegistry, Image, ImageBuilder, Layer, image::Blob};
+use runr::base::progress::{Event, Progress};
 use runr::base::{Error, Kind};
 use runr::image::manifest::{Descriptor, Document};
 use runr::image::{Digest, ImageSource, Reference};
+use runr::registry::config::Notes;
 use runr::registry::credentials::AuthFiles;
 use runr::registry::{Client, Config, Credentials, RegistrySource};
 use runr::resolver::Resolver;
 use std::io::Read;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[path = "registry/blobs.rs"]
@@ -162,13 +165,29 @@ fn refusals_are_told_apart() {
     assert!(e.to_string().ends_with(r"403, `DENIED: no\u{1b}[31m`"), "{e}");
 }
 
+/// Keeps what it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Progress for Told {
+    fn event(&self, event: Event) {
+        let Event::Note(text) = event else { panic!("{event:?}") };
+        self.0.lock().unwrap().push(text);
+    }
+}
+
 #[test]
 fn passing_trouble_is_waited_out_and_lasting_trouble_is_told() {
     let (registry, image) = (Registry::start(), image());
     let name = registry.add(&image, "app", "1");
     registry.fail("1", 2, Faulty::Status(500, None));
     registry.fail("1", 1, Faulty::Status(429, Some(0)));
-    check_whole(&source(&name), &image);
+    let told = Arc::new(Told::default());
+    check_whole(&source_with(Config { notes: Notes(Some(told.clone())), ..config() }, &name), &image);
+    let told = told.0.lock().unwrap();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("trying again in 0.0 s: `127.0.0.1:"), "{told:?}");
+    assert!(told[0].ends_with("` answers 500, `TROUBLE: planned`"), "{told:?}");
     registry.fail("1", 1, Faulty::CutAfter(10));
     check_whole(&source(&name), &image);
     registry.requests();
