@@ -251,9 +251,11 @@ impl BlobWriter {
             fsx::remove_file(&self.path)?;
             return Err(Error::corrupt(format!("blob `{digest}` is not what its digest says: it is `{actual}`")));
         }
-        self.file
-            .set_permissions(Permissions::from_mode(mode))
-            .doing(|| format!("change mode of `{}`", self.path.display()))?;
+        let set_mode = |mode: u32| {
+            let set = self.file.set_permissions(Permissions::from_mode(mode));
+            set.doing(|| format!("change mode of blob `{digest}`"))
+        };
+        set_mode(UNSYNCED_MODE)?;
         let target = self.store.blob_path(digest);
         let renamed = match fsx::rename(&self.path, &target) {
             Err(e) if e.is_missing() => {
@@ -264,7 +266,9 @@ impl BlobWriter {
             other => other,
         };
         self.gone = renamed.is_ok();
-        renamed
+        renamed?;
+        // Not before: others open the file at its old place for writing, to wait for its lock.
+        if mode == UNSYNCED_MODE { Ok(()) } else { set_mode(mode) }
     }
 }
 
