@@ -17,18 +17,12 @@ pub fn for_options(options: &ContainerOptions) -> Result<IdMap> {
     let default = default_map()?;
     match options.userns.as_deref() {
         None | Some("" | "host" | "private") => Ok(default),
-        Some("nomap") => Ok(nomap(&default)),
+        // A process in whose namespace the user does not exist cannot reach the user's own data folder, so the layers would
+        // have to be passed to it from a namespace in between.
+        Some("nomap") => Err(Error::unsupported("`--userns nomap` is not supported yet")
+            .hint("`--userns keep-id:uid=65534,gid=65534` keeps the user as nobody")),
         Some(mode) => keep_id(mode, &default),
     }
-}
-
-/// The subordinate ids only, from 0 on: the user's own id is not in the container.
-fn nomap(default: &IdMap) -> IdMap {
-    if default.is_single() {
-        return default.clone();
-    }
-    let shift = |ranges: &[IdRange]| ranges.iter().skip(1).map(|r| IdRange { inside: r.inside - 1, ..*r }).collect();
-    IdMap { uids: shift(&default.uids), gids: shift(&default.gids) }
 }
 
 /// `keep-id[:uid=N,gid=N]`: the user has the same id inside (or the one given); everybody else comes from the subordinate
