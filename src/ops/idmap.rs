@@ -34,7 +34,7 @@ fn nomap(default: &IdMap) -> IdMap {
 /// `keep-id[:uid=N,gid=N]`: the user has the same id inside (or the one given); everybody else comes from the subordinate
 /// ids.
 fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
-    let (uid, gid) = wanted(mode)?;
+    let (uid, gid) = kept_ids(mode)?;
     let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
     if default.is_single() {
         if (uid, gid) == (0, 0) {
@@ -51,7 +51,8 @@ fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
     Ok(map)
 }
 
-fn wanted(mode: &str) -> Result<(u32, u32)> {
+/// The user and group that `keep-id[:uid=N,gid=N]` keeps, as ids of the container.
+pub fn kept_ids(mode: &str) -> Result<(u32, u32)> {
     let bad = || Error::usage(format!("invalid `--userns {mode}`: use keep-id or keep-id:uid=N,gid=N"));
     let (mut uid, mut gid) = (geteuid().as_raw(), getegid().as_raw());
     let Some(values) = mode.strip_prefix("keep-id") else { return Err(bad()) };

@@ -15,7 +15,9 @@ mod support;
 
 mod cli;
 mod conformance;
+mod crash;
 mod docs;
+mod durability;
 mod escape;
 mod format;
 mod nss;
@@ -26,3 +28,4 @@ mod registry;
 mod rules;
 mod run;
 mod sandboxes;
+mod store;

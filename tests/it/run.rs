@@ -143,12 +143,19 @@ fn time_limits_end_containers() {
     assert_eq!(sandbox.line("ps -aq").output().ok(), "");
 }
 
+/// A command on a terminal, and the terminal's settings before the command has begun.
+fn on_terminal(sandbox: &Sandbox, command: &str) -> (Pty, String) {
+    let mut pty = Pty::start(sandbox.sh(&format!("read go; exec {command}")));
+    let before = pty.settings();
+    pty.send("\n");
+    (pty, before)
+}
+
 #[test]
 fn a_terminal_works_and_is_restored() {
     need!(userns, shell);
     let sandbox = sandbox();
-    let mut pty = Pty::start(sandbox.line("run --rm -it busybox sh"));
-    let before = pty.settings();
+    let (mut pty, before) = on_terminal(&sandbox, "runr run --rm -it busybox sh");
     // Echoed input is not mistaken for output: the shell joins what is typed apart.
     pty.send("tty; stty size; echo fr''om-here\n");
     let shown = pty.expect("from-here");
@@ -173,8 +180,7 @@ fn a_terminal_works_and_is_restored() {
 fn the_terminal_is_restored_after_an_error_too() {
     need!(userns, shell);
     let sandbox = sandbox();
-    let mut pty = Pty::start(sandbox.line("run --rm -it busybox nosuchprogram"));
-    let before = pty.settings();
+    let (mut pty, before) = on_terminal(&sandbox, "runr run --rm -it busybox nosuchprogram");
     pty.expect("executable file not found");
     assert_eq!(pty.wait(), 127);
     assert_eq!(pty.settings(), before);
@@ -273,7 +279,7 @@ fn names_and_hosts_are_resolved_inside() {
     need!(userns, shell);
     let sandbox = sandbox();
     let flags = "--add-host db:10.9.8.7 --dns 9.9.9.9 --dns-search example.org --dns-option ndots:3";
-    let shown = inside(&sandbox, flags, "grep db /etc/hosts; cat /etc/resolv.conf");
+    let shown = inside(&sandbox, flags, "grep 'db$' /etc/hosts | grep 10; cat /etc/resolv.conf");
     assert_eq!(shown, "10.9.8.7\tdb\nsearch example.org\nnameserver 9.9.9.9\noptions ndots:3\n");
     assert_eq!(inside(&sandbox, "--no-hosts", "cat /etc/hosts 2>/dev/null | grep -c box || true").trim(), "0");
 }
