@@ -150,6 +150,11 @@ impl Bringer<'_> {
 
     fn attempt(&self, job: &Job, stop: &Stop) -> std::result::Result<(u64, bool), Failed> {
         let digest = || job.descriptor.digest.to_string();
+        if self.store.is_layer_busy(&job.diff_id, self.map)? || self.store.is_blob_busy(&job.descriptor.digest)? {
+            // That other one may be stopped: whoever waits should know for whom.
+            let short = job.descriptor.digest.short();
+            self.progress.event(Event::Note(format!("waiting for another pull that is bringing layer {short}")));
+        }
         match self.store.begin_layer(&job.diff_id, self.map)? {
             LayerSlot::Ready(layer) => {
                 let changed = self.ensure_blob(job, stop)?;

@@ -73,8 +73,11 @@ pub fn image(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -
         }
     }
     let text = text.as_str();
-    let pulled: Result<String> =
-        crate::sys::process::in_child(|| pull(store, text, how, progress).map(|pulled| pulled.id.to_string()));
+    let pulled: Result<String> = crate::sys::process::in_child(|| {
+        let pulled = pull(store, text, how, progress);
+        progress.finish();
+        Ok(pulled?.id.to_string())
+    });
     match pulled {
         Ok(id) => store.load_image(&store.find_image(&id)?),
         Err(e) if how.policy == Policy::Newer && e.kind() == Kind::Remote => {

@@ -137,6 +137,11 @@ impl Store {
         Ok(())
     }
 
+    /// True while somebody else writes the blob, so that [`Store::blob_writer`] would wait.
+    pub fn is_blob_busy(&self, digest: &Digest) -> Result<bool> {
+        super::lock::is_held(&self.partial_path(digest))
+    }
+
     /// The place for a blob that is to come: waits while another process or thread writes it.
     pub fn blob_writer(&self, descriptor: &Descriptor) -> Result<BlobSlot> {
         self.check_writable()?;

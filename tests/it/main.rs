@@ -22,6 +22,7 @@ mod escape;
 mod format;
 mod nss;
 mod powercut;
+mod pull_command;
 mod readme;
 mod registry;
 mod rules;

@@ -1,7 +1,9 @@
 //! The store through the commands that use it: images from every kind of place, names and ids, other tools reading the same
 //! files, damage of every file, and pulls that meet.
 
-use crate::support::{DockerRegistry, Image, ImageBuilder, Layer, Run, Sandbox, base_image, base_layer, image::Blob};
+use crate::support::{
+    DockerRegistry, Entry, Image, ImageBuilder, Layer, Run, Sandbox, base_image, base_layer, image::Blob, layer::Kind,
+};
 use runr::image::Digest;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -177,6 +179,108 @@ fn two_pulls_at_once_share_the_work() {
     settle(&sandbox);
     assert_eq!((blobs(&sandbox).len(), layer_files(&sandbox).len()), (5, 3));
     assert_eq!(sandbox.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stopped_pull_stops_nobody_who_wants_something_else() {
+    need!(userns, overlay, shell, tool("docker-registry"));
+    let registry = DockerRegistry::start();
+    // Random content: the transfer takes long enough to be stopped in its middle.
+    let big = ImageBuilder::new().layer(&Layer::new().file("noise", noise(11, 40_000_000))).build();
+    let name = registry.push(&big, "big", "1");
+    let sandbox = Sandbox::new();
+    let (one, two) = (image(1), image(2));
+    pull_archive(&sandbox, &one, "one:1");
+    let stopped = sandbox.runr(["pull", "-q", &name]).spawn();
+    let tmp = sandbox.store().join("tmp");
+    let is_under_way = || {
+        let names = std::fs::read_dir(&tmp).into_iter().flatten().flatten();
+        names.into_iter().any(|e| e.file_name().to_string_lossy().starts_with("blob-"))
+    };
+    while !is_under_way() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let pids = crate::support::leaks::processes_of(sandbox.dir());
+    let signal_all = |signal| {
+        for (pid, _) in &pids {
+            let _may_have_ended = nix::sys::signal::kill(*pid, signal);
+        }
+    };
+    signal_all(nix::sys::signal::Signal::SIGSTOP);
+    sandbox.line("images").output().ok();
+    pull_archive(&sandbox, &two, "two:1");
+    sandbox.line("run --rm two:1 true").output().ok();
+    sandbox.line("rmi one:1").output().ok();
+    let waiting = sandbox.runr(["pull", &name]).spawn();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    signal_all(nix::sys::signal::Signal::SIGCONT);
+    assert_eq!(stopped.wait().ok().trim(), id_of(&big));
+    let waited = waiting.wait();
+    assert!(waited.stderr.contains("waiting for another pull"), "{}", waited.stderr);
+    assert_eq!(waited.ok().trim(), id_of(&big));
+    settle(&sandbox);
+}
+
+#[test]
+fn each_id_map_has_layers_of_its_own() {
+    need!(userns, overlay, shell, subids, not_root);
+    let sandbox = Sandbox::new();
+    let layer = Layer::new().entry(Entry::new("owned", Kind::File(b"x".to_vec())).owner(7, 8));
+    let image = ImageBuilder::new().layer(&base_layer()).layer(&layer).build();
+    pull_archive(&sandbox, &image, "app:1");
+    // In the namespace of either map the file has the owner that the archive gave it.
+    for userns in ["host", "keep-id", "host"] {
+        let owner =
+            sandbox.runr(["run", "--rm", "--userns", userns, "-u", "0", "app:1", "stat", "-c", "%u:%g", "/owned"]);
+        assert_eq!(owner.output().ok(), "7:8\n", "{userns}");
+    }
+    settle(&sandbox);
+    assert_eq!(layer_files(&sandbox).len(), 4, "two layers for two maps");
+    sandbox.line("rmi app:1").output().ok();
+    assert_eq!(layer_files(&sandbox).len(), 0);
+}
+
+fn probes(store: &Path) -> Vec<serde_json::Value> {
+    let format: serde_json::Value = serde_json::from_slice(&std::fs::read(store.join("format.json")).unwrap()).unwrap();
+    format["file_systems"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_file_system_is_tried_once_and_again_under_another_kernel() {
+    need!(userns, overlay);
+    let sandbox = Sandbox::new();
+    // `doctor` says what it thinks of the machine by its exit status; here only what it keeps matters.
+    let probe = || {
+        let _verdict = sandbox.line("doctor").output().code();
+    };
+    probe();
+    let first = probes(&sandbox.store());
+    assert_eq!((first.len(), &first[0]["overlay_upper"]), (1, &true.into()), "{first:?}");
+    let format = sandbox.store().join("format.json");
+    let inode = || std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&format).unwrap());
+    let before = inode();
+    probe();
+    assert_eq!(inode(), before, "known, so not written again");
+    let old = std::fs::read_to_string(&format).unwrap();
+    let kernel = first[0]["kernel"].as_str().unwrap();
+    std::fs::write(&format, old.replace(kernel, "1.0")).unwrap();
+    probe();
+    assert_eq!(probes(&sandbox.store()).len(), 2);
+}
+
+#[test]
+fn a_file_system_without_attributes_is_seen_to_be_one() {
+    need!(root, userns);
+    let sandbox = Sandbox::new();
+    let disk = sandbox.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    sandbox.command("mount").args(["-t", "ramfs", "none"]).arg(&disk).output().ok();
+    let root = disk.join("store");
+    let _verdict = sandbox.runr(["--root", &root.display().to_string(), "doctor"]).output().code();
+    let found = probes(&root);
+    sandbox.command("umount").arg(&disk).output().ok();
+    assert_eq!((&found[0]["user_xattrs"], &found[0]["reflink"]), (&false.into(), &false.into()), "{found:?}");
+    assert_eq!(found[0]["whiteouts"], true);
 }
 
 /// Lays a partial download of the image's big layer into the store, as a killed pull leaves it.
