@@ -1,7 +1,6 @@
-//! `runr run`: a new container, in the foreground.
+//! `runr run`: a new container, in the foreground or left to itself.
 
 use super::super::args::container::RunArgs;
-use super::super::args::locate::not_yet;
 use super::super::parse::create::{self, CreateRequest, Origin};
 use super::super::parse::process;
 use super::super::terminal::{self, Wiring};
@@ -14,6 +13,7 @@ use crate::ops::create::{Base, Created};
 use crate::spec::ContainerOptions;
 use crate::store::{Image, Store};
 use crate::supervise::client;
+use crate::supervise::monitor::Stdio;
 use crate::userns::IdMap;
 use clap::ArgMatches;
 use std::io::Write;
@@ -22,13 +22,16 @@ use std::path::Path;
 /// `run`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: RunArgs = typed(matches)?;
-    if args.detach {
-        return Err(not_yet("--detach"));
+    if args.detach && !args.attach.is_empty() {
+        return Err(Error::usage("--attach and --detach cannot be used together"));
     }
     let attach = process::attach(&args.attach)?;
     let request = create::request(args.create, &context.config)?;
     let store = Store::open(&context.config.root)?;
     let (created, options) = make(context, &store, request)?;
+    if args.detach {
+        return leave(context, &store, created, &options);
+    }
     // Until here a signal simply ends the command, also in the middle of a pull; what is half made is swept.
     let signals = client::catch_signals(args.sig_proxy)?;
     let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, attach)?;
@@ -45,6 +48,21 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         context.out.warning(&warning);
     }
     code.map(|code| Exit::code(code as u8))
+}
+
+/// `--detach`: starts the container and prints its id. Its monitor goes on alone.
+fn leave(context: &mut Context, store: &Store, created: Created, options: &ContainerOptions) -> Result<Exit> {
+    let id = created.container.record.id.clone();
+    let channel = ops::run::start(store, created, Stdio::default(), None)?;
+    let (pid, notes) = client::await_start(&channel)?;
+    if let Some(path) = &options.pidfile {
+        write_new(path, &pid.to_string(), true)?;
+    }
+    for note in notes {
+        context.out.warning(&note);
+    }
+    context.out.line(&id)?;
+    Ok(Exit::OK)
 }
 
 /// The container, ready to start, and what was asked of it.
