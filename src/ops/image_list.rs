@@ -79,6 +79,8 @@ fn moment(text: &str) -> Result<jiff::Timestamp> {
 /// The images that pass all filters, newest first. Several `reference` filters admit what one of them admits; a filter by
 /// name leaves only the names that fit. Damaged images pass unless a filter needs to know them.
 pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<ImageSummary>> {
+    // What a killed pull left goes when somebody comes by. No reason to fail a list.
+    drop(store.sweep_in_background());
     let mut images = store.images()?;
     let patterns: Vec<&String> =
         filters.iter().filter_map(|f| if let Filter::Reference(p) = f { Some(p) } else { None }).collect();
