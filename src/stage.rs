@@ -3,7 +3,7 @@
 //! A stage is not for users: it has no help, no aliases, and its arguments may change with every version.
 //!
 //! ```text
-//! __exec FLAGS PROGRAM [ARG…]    the last step of a container's start (`runtime::command`)
+//! __exec PROGRAM [ARG…]    the last step of a container's start (`runtime::command`)
 //! __hello           what the image `builtin:hello` runs
 //! __rmtree PATH…    removes trees that hold files of the user's subordinate ids (the tests, and by hand after a mishap)
 //! __unpack [--map JSON] [--limits JSON] DIR    unpacks the layer on stdin into DIR, prints the report (the tests)

@@ -37,6 +37,10 @@ pub enum Event {
 pub trait Progress: Send + Sync {
     /// Takes one event; must not block for long and cannot fail.
     fn event(&self, event: Event);
+
+    /// No more events come from this process. Whoever reports from a child process calls it there: what the child drew,
+    /// only the child can take away.
+    fn finish(&self) {}
 }
 
 /// Drops every event.

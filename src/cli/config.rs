@@ -60,8 +60,8 @@ impl Config {
             // A script may stand in a folder that was deleted: only relative paths need it.
             if e.is_missing() { Ok(PathBuf::from("/")) } else { Err(e) }
         })?;
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let home = home(&env, &passwd, nix::unistd::geteuid().as_raw());
+        let passwd = || std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let home = home(&env, passwd, nix::unistd::geteuid().as_raw());
         Self::from_parts(globals, env, working_dir, home)
     }
 
@@ -120,18 +120,18 @@ fn homeless() -> Error {
 
 /// `$HOME`, else the home folder in /etc/passwd: cron, CI runners and `env -i` often leave HOME unset. Not by getpwuid, which
 /// a static program must not call.
-fn home(env: &BTreeMap<String, String>, passwd: &str, uid: u32) -> Option<PathBuf> {
-    let named = env.get("HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    // `directories` knows what else a platform may do with HOME; it looks at the same variable.
-    named
-        .and_then(|home| directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()).or(Some(home)))
-        .or_else(|| {
-            passwd.lines().find_map(|line| {
-                let fields: Vec<&str> = line.split(':').collect();
-                (fields.get(2)?.parse() == Ok(uid)).then(|| PathBuf::from(fields.get(5).copied().unwrap_or_default()))
-            })
-        })
-        .filter(|p| p.is_absolute())
+fn home(env: &BTreeMap<String, String>, passwd: impl FnOnce() -> String, uid: u32) -> Option<PathBuf> {
+    let named = env.get("HOME").filter(|home| Path::new(home).is_absolute());
+    if named.is_some() {
+        // The library looks at the same variable; without it, it would ask the user database.
+        return directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
+    }
+    let passwd = passwd();
+    let of_user = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2)?.parse() == Ok(uid)).then(|| PathBuf::from(fields.get(5).copied().unwrap_or_default()))
+    };
+    passwd.lines().find_map(of_user).filter(|home| home.is_absolute())
 }
 
 /// Resolves `.` and `..` by words alone, as shells do for `cd`: the path need not exist.
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn home_comes_from_passwd_when_the_variable_is_unset() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nana:x:1001:1001::/home/ana:/bin/sh\n";
-        assert_eq!(home(&BTreeMap::new(), passwd, 1001), Some(PathBuf::from("/home/ana")));
-        assert_eq!(home(&BTreeMap::new(), passwd, 5), None);
+        assert_eq!(home(&BTreeMap::new(), || passwd.to_owned(), 1001), Some(PathBuf::from("/home/ana")));
+        assert_eq!(home(&BTreeMap::new(), || passwd.to_owned(), 5), None);
     }
 }

@@ -70,6 +70,7 @@ fn call(
         Parsed::Help => commands::help::command(out, entry).map(|()| Exit::OK),
         Parsed::Matches(matches) => {
             let mut context = Context { config: Config::load(globals)?, out: std::mem::take(out) };
+            context.out.errors_only = context.config.verbosity == config::Verbosity::Error;
             let result = (entry.run)(&mut context, &matches);
             *out = context.out;
             result

@@ -93,6 +93,14 @@ impl Bars {
         }
     }
 
+    /// Writes a line above the bars.
+    fn line(&self, text: &str) {
+        self.multi.suspend(|| {
+            // A closed stderr is no reason to end a pull.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        });
+    }
+
     fn done(&self, state: &State, digest: &str, word: &'static str) {
         let Some(layer) = state.layers.get(digest) else { return };
         self.advance(state, digest, layer.length().unwrap_or(0));
@@ -112,15 +120,20 @@ impl Progress for Bars {
                 self.done(&state, &digest, "already exists");
             }
             Event::LayerDone { digest } => self.done(&state, &digest, "done"),
-            Event::Note(text) => drop(self.multi.println(text)),
-            Event::Warning(text) => drop(self.multi.println(format!("runr: warning: {text}"))),
+            Event::Note(text) => self.line(&text),
+            Event::Warning(text) => self.line(&format!("runr: warning: {text}")),
         }
+    }
+
+    fn finish(&self) {
+        // The bars go: what is left on the terminal is what the command says.
+        drop(self.multi.clear());
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        drop(self.multi.clear());
+        self.finish();
     }
 }
 

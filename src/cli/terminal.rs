@@ -1,5 +1,6 @@
 //! The caller's terminal: raw mode that is always undone, and the caller's streams made ready for a container.
 
+use super::parse::process::Attach;
 use crate::base::{Doing, Error, Result};
 use crate::supervise::client::{Companion, Relay};
 use crate::supervise::monitor::Stdio;
@@ -41,8 +42,9 @@ pub(super) struct Wiring {
     raw: bool,
 }
 
-/// Connects the caller's streams: files and pipes go to the monitor as they are, a terminal never does; the command relays it.
-pub(super) fn wire(interactive: bool, tty: bool, forward_signals: bool) -> Result<Wiring> {
+/// Connects those of the caller's streams that `attach` names: files and pipes go to the monitor as they are, a terminal never
+/// does; the command relays it.
+pub(super) fn wire(interactive: bool, tty: bool, forward_signals: bool, attach: Attach) -> Result<Wiring> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut wiring = Wiring {
         stdio: Stdio::default(),
@@ -50,16 +52,18 @@ pub(super) fn wire(interactive: bool, tty: bool, forward_signals: bool) -> Resul
         size: None,
         raw: false,
     };
-    if interactive {
+    if interactive && attach.stdin {
         wiring.input(stdin.as_fd())?;
     }
-    wiring.stdio.stdout = wiring.output(stdout.as_fd())?;
+    if attach.stdout {
+        wiring.stdio.stdout = wiring.output(stdout.as_fd())?;
+    }
     if tty {
         let terminal = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find(|fd| term::is_terminal(fd));
         wiring.size = terminal.and_then(term::size);
         wiring.companion.terminal = terminal.map(|t| t.try_clone_to_owned()).transpose().doing(|| "copy terminal")?;
-        wiring.raw = interactive && term::is_terminal(stdin.as_fd());
-    } else {
+        wiring.raw = interactive && attach.stdin && term::is_terminal(stdin.as_fd());
+    } else if attach.stderr {
         wiring.stdio.stderr = wiring.output(stderr.as_fd())?;
     }
     Ok(wiring)

@@ -73,6 +73,7 @@ pub fn create(
             lowers: layers.iter().rev().map(|l| l.fs.clone()).collect(),
             upper: folder.join("upper"),
             work: folder.join("work"),
+            new: true,
         },
         Base::Folder(path) => Root::Dir(path.to_path_buf()),
     };
@@ -81,13 +82,23 @@ pub fn create(
         map: map.clone(),
         root,
         staging: folder.join("root"),
-        user: composed.user.clone(),
+        user: user(&options, composed.user.clone()),
         user_capabilities: CapSets::from_oci(&composed.user_capabilities),
         groups: options.groups.clone(),
         init: options.init,
         devices,
     };
     Ok(Created { container, plan: Plan::new(&composed.spec, extras)? })
+}
+
+/// With `--userns keep-id` the command runs as the kept user unless `--user` says otherwise, whatever the image says: that
+/// is what the mode is for (podman).
+fn user(options: &ContainerOptions, composed: String) -> String {
+    let kept = options.userns.as_deref().filter(|mode| options.user.is_none() && mode.starts_with("keep-id"));
+    match kept.map(super::idmap::kept_ids) {
+        Some(Ok((uid, gid))) => format!("{uid}:{gid}"),
+        _ => composed,
+    }
 }
 
 fn record(base: &Base<'_>, options: &ContainerOptions, command: Vec<String>, map: &IdMap) -> Result<ContainerRecord> {

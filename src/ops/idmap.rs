@@ -17,24 +17,18 @@ pub fn for_options(options: &ContainerOptions) -> Result<IdMap> {
     let default = default_map()?;
     match options.userns.as_deref() {
         None | Some("" | "host" | "private") => Ok(default),
-        Some("nomap") => Ok(nomap(&default)),
+        // A process in whose namespace the user does not exist cannot reach the user's own data folder, so the layers would
+        // have to be passed to it from a namespace in between.
+        Some("nomap") => Err(Error::unsupported("`--userns nomap` is not supported yet")
+            .hint("`--userns keep-id:uid=65534,gid=65534` keeps the user as nobody")),
         Some(mode) => keep_id(mode, &default),
     }
-}
-
-/// The subordinate ids only, from 0 on: the user's own id is not in the container.
-fn nomap(default: &IdMap) -> IdMap {
-    if default.is_single() {
-        return default.clone();
-    }
-    let shift = |ranges: &[IdRange]| ranges.iter().skip(1).map(|r| IdRange { inside: r.inside - 1, ..*r }).collect();
-    IdMap { uids: shift(&default.uids), gids: shift(&default.gids) }
 }
 
 /// `keep-id[:uid=N,gid=N]`: the user has the same id inside (or the one given); everybody else comes from the subordinate
 /// ids.
 fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
-    let (uid, gid) = wanted(mode)?;
+    let (uid, gid) = kept_ids(mode)?;
     let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
     if default.is_single() {
         if (uid, gid) == (0, 0) {
@@ -51,7 +45,8 @@ fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
     Ok(map)
 }
 
-fn wanted(mode: &str) -> Result<(u32, u32)> {
+/// The user and group that `keep-id[:uid=N,gid=N]` keeps, as ids of the container.
+pub fn kept_ids(mode: &str) -> Result<(u32, u32)> {
     let bad = || Error::usage(format!("invalid `--userns {mode}`: use keep-id or keep-id:uid=N,gid=N"));
     let (mut uid, mut gid) = (geteuid().as_raw(), getegid().as_raw());
     let Some(values) = mode.strip_prefix("keep-id") else { return Err(bad()) };

@@ -7,6 +7,7 @@
 use crate::base::progress::{Event, Progress};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::image::{Descriptor, Digest, Hasher, ImageSource};
+use crate::store::gc::KEEP_PARTIALS;
 use crate::store::{BlobSlot, BlobWriter, Image, Layer, LayerBuilder, LayerMeta, LayerSlot, Store};
 use crate::unpack::{Limits, Report, UnpackJob, UnpackWorker, WhiteoutForm};
 use crate::userns::IdMap;
@@ -68,6 +69,10 @@ pub fn ensure(
     let worker = UnpackWorker::start(map, limits)?;
     let bringer = Bringer { store, worker: &worker, source: None, map, max_parallel: DEFAULT_PARALLEL, progress };
     let brought = bringer.bring(&image.manifest.layers, &image.config.rootfs.diff_ids);
+    if brought.is_err() {
+        // What was half made may fill the disk.
+        drop(store.sweep(KEEP_PARTIALS));
+    }
     brought.doing(|| "unpack layers from the store").map_err(|e| match image.entry.names.first() {
         Some(name) if matches!(e.kind(), Kind::NotFound | Kind::Corrupt) => e.hint(format!("run `runr pull {name}`")),
         _ => e,
@@ -150,6 +155,11 @@ impl Bringer<'_> {
 
     fn attempt(&self, job: &Job, stop: &Stop) -> std::result::Result<(u64, bool), Failed> {
         let digest = || job.descriptor.digest.to_string();
+        if self.store.is_layer_busy(&job.diff_id, self.map)? || self.store.is_blob_busy(&job.descriptor.digest)? {
+            // That other one may be stopped: whoever waits should know for whom.
+            let short = job.descriptor.digest.short();
+            self.progress.event(Event::Note(format!("waiting for another pull that is bringing layer {short}")));
+        }
         match self.store.begin_layer(&job.diff_id, self.map)? {
             LayerSlot::Ready(layer) => {
                 let changed = self.ensure_blob(job, stop)?;

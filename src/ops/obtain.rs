@@ -6,7 +6,7 @@ use crate::archive;
 use crate::base::progress::{Event, Progress};
 use crate::base::{Error, Kind, Result};
 use crate::image::transport::parse_transport;
-use crate::image::{ImageSource, Reference, Transport};
+use crate::image::{ImageSource, Platform, Reference, Transport};
 use crate::registry::{Client, Config};
 use crate::store::{Image, Store};
 use std::path::Path;
@@ -44,6 +44,13 @@ pub fn pull(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) ->
     pull::pull(store, source.as_ref(), name.as_ref(), &how.options, progress)
 }
 
+/// True unless the user asked for another platform than the image is for.
+fn fits(image: &Image, how: &Obtain) -> bool {
+    let config = &image.config;
+    let own = Platform::normalised(&config.os, &config.architecture, config.variant.as_deref());
+    how.options.platform.as_ref().is_none_or(|wanted| own.satisfies(wanted))
+}
+
 /// The image that `text` names, pulled if the policy asks for it. The pull happens in a child process: it needs threads,
 /// and this process is about to fork a monitor, which must have none.
 pub fn image(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -> Result<Image> {
@@ -60,12 +67,17 @@ pub fn image(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -
                 progress.event(Event::Warning(format!("{e}: pulling `{name}` again")));
                 text = name.to_string();
             }
+            // Another platform's image of that name does not do when one was asked for.
+            (Ok(image), Some(name)) if !fits(&image, how) && how.policy != Policy::Never => text = name.to_string(),
             (usable, _) => return usable,
         }
     }
     let text = text.as_str();
-    let pulled: Result<String> =
-        crate::sys::process::in_child(|| pull(store, text, how, progress).map(|pulled| pulled.id.to_string()));
+    let pulled: Result<String> = crate::sys::process::in_child(|| {
+        let pulled = pull(store, text, how, progress);
+        progress.finish();
+        Ok(pulled?.id.to_string())
+    });
     match pulled {
         Ok(id) => store.load_image(&store.find_image(&id)?),
         Err(e) if how.policy == Policy::Newer && e.kind() == Kind::Remote => {

@@ -1,11 +1,13 @@
 //! The last steps: wait for the monitor's word, become PID 1 if asked to, search the program, execute it.
 //!
-//! They run in the process that built the container, or, where runr's own file needs protection (see `own_exe`), in a new
-//! image of runr executed from a read-only mount: then everything is handed over by number and by argument.
+//! They run in the process that built the container. Where runr's own file needs protection (see `own_exe`), the search and
+//! the last execve run in a new image of runr, executed from a read-only mount; then everything is handed over by number and
+//! by argument. PID 1 with `--init` stays in the old image: its memory belongs to the host's user namespace, so not even
+//! CAP_SYS_PTRACE in the container opens it.
 //!
 //! ```text
 //! descriptor 3    the channel to the monitor
-//! argv            runr __exec FLAGS PROGRAM [ARG…]    FLAGS: i for --init, t for a terminal, - for neither
+//! argv            runr __exec PROGRAM [ARG…]
 //! environ         the command's
 //! ```
 
@@ -63,7 +65,7 @@ pub(super) fn await_go(channel: &Channel) -> Result<()> {
     }
 }
 
-/// The stage `__exec`: goes on where [`Command::run`] left off, in a fresh image of this program. Returns the exit status of a
+/// The stage `__exec`: goes on where [`Command::hand_over`] left off, in a fresh image of this program. Returns the exit status of a
 /// failure.
 pub fn resume(args: Vec<OsString>) -> i32 {
     let channel = Channel::from_fd(sysproc::adopt(CHANNEL));
@@ -71,8 +73,7 @@ pub fn resume(args: Vec<OsString>) -> i32 {
         // A new image is dumpable and has Rust's signal settings.
         nix::sys::prctl::set_dumpable(false)?;
         signal::reset_all()?;
-        let mut words = args.into_iter().map(OsStringExt::into_vec);
-        let flags = words.next().unwrap_or_default();
+        let words = args.into_iter().map(OsStringExt::into_vec);
         let c_string =
             |bytes| CString::new(bytes).map_err(|_| Error::new(Kind::Bug, "an argument contains a NUL byte"));
         let args: Vec<CString> = words.map(c_string).collect::<Result<_>>()?;
@@ -84,8 +85,7 @@ pub fn resume(args: Vec<OsString>) -> i32 {
             c_string(bytes)
         };
         let env: Vec<CString> = std::env::vars_os().map(pair).collect::<Result<_>>()?;
-        let (init, terminal) = (flags.contains(&b'i'), flags.contains(&b't'));
-        Err(Command { args, env, search_path, init, terminal, own_exe: None }.finish(&channel))
+        Err(Command { args, env, search_path, init: false, terminal: false, own_exe: None }.execute())
     });
     match result {
         Ok(()) => 0,
@@ -96,28 +96,22 @@ pub fn resume(args: Vec<OsString>) -> i32 {
 impl Command {
     /// Executes the command once the monitor says so; returns only to say why not.
     pub(super) fn run(self, channel: &Channel) -> Error {
-        let Some(exe) = &self.own_exe else { return self.finish(channel) };
-        let mut flags = String::new();
-        flags.extend(self.init.then_some('i'));
-        flags.extend(self.terminal.then_some('t'));
-        let mut args = vec![c"runr".to_owned(), c"__exec".to_owned()];
-        match CString::new(if flags.is_empty() { "-".to_owned() } else { flags }) {
-            Ok(flags) => args.push(flags),
-            Err(_) => return Error::new(Kind::Bug, "flags contain a NUL byte"),
+        let ready = await_go(channel).and_then(|()| if self.init { pid1::fork_command(self.terminal) } else { Ok(()) });
+        match (ready, &self.own_exe) {
+            (Err(e), _) => e,
+            (Ok(()), None) => self.execute(),
+            (Ok(()), Some(exe)) => self.hand_over(exe),
         }
+    }
+
+    /// Goes on in [`resume`].
+    fn hand_over(&self, exe: &OwnedFd) -> Error {
+        let mut args = vec![c"runr".to_owned(), c"__exec".to_owned()];
         args.extend(self.args.iter().cloned());
         if let Err(e) = sysproc::set_cloexec(CHANNEL, false) {
             return e;
         }
         Error::from(sysproc::execute_descriptor(exe, &args, &self.env)).step("execute runr from its read-only mount")
-    }
-
-    fn finish(self, channel: &Channel) -> Error {
-        let ready = await_go(channel).and_then(|()| if self.init { pid1::fork_command(self.terminal) } else { Ok(()) });
-        match ready {
-            Ok(()) => self.execute(),
-            Err(e) => e,
-        }
     }
 
     /// Executes the command; returns only to say why not, as the shell's 126 and 127 tell them apart.

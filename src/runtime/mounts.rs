@@ -53,7 +53,12 @@ pub(super) fn enter(root: &OwnedFd, plan: &Plan) -> Result<()> {
 
 fn mount_root(plan: &Plan) -> Result<OwnedFd> {
     let mount = match &plan.root {
-        Root::Overlay { lowers, upper, work } => overlay(lowers, upper, work)?,
+        Root::Overlay { lowers, upper, work, new } => {
+            if let (true, Some(top)) = (*new, lowers.first()) {
+                tree::copy_root_metadata(top, upper)?;
+            }
+            overlay(lowers, upper, work)?
+        }
         Root::Dir(path) => clone_tree(AT_FDCWD, path, true)?,
     };
     let staging = tree::open_path(&plan.staging)?;

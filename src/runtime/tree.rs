@@ -15,6 +15,26 @@ pub(super) fn open_path(path: &Path) -> Result<OwnedFd> {
         .doing(|| format!("open `{}`", path.display()))
 }
 
+/// Gives a new upper folder what the image says of its root: overlay shows the uppermost folder's owner, mode and time.
+pub(super) fn copy_root_metadata(top: &Path, upper: &Path) -> Result<()> {
+    let from = nix::sys::stat::stat(top).doing(|| format!("look at layer `{}`", top.display()))?;
+    let folder = nix::fcntl::open(upper, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let folder = folder.doing(|| format!("open `{}`", upper.display()))?;
+    let set = || {
+        let now = fstat(&folder)?;
+        if (now.st_uid, now.st_gid) != (from.st_uid, from.st_gid) {
+            let (uid, gid) = (nix::unistd::Uid::from_raw(from.st_uid), nix::unistd::Gid::from_raw(from.st_gid));
+            nix::unistd::fchown(&folder, Some(uid), Some(gid))?;
+        }
+        if now.st_mode & 0o7777 != from.st_mode & 0o7777 {
+            nix::sys::stat::fchmod(&folder, Mode::from_bits_truncate(from.st_mode & 0o7777))?;
+        }
+        let time = nix::sys::time::TimeSpec::new(from.st_mtime, from.st_mtime_nsec);
+        nix::sys::stat::futimens(&folder, &time, &time)
+    };
+    set().doing(|| format!("set owner and mode of `{}`", upper.display()))
+}
+
 /// Opens a path in the root as a place; `None` if there is nothing.
 pub(super) fn open_existing(root: &OwnedFd, path: &str) -> Result<Option<OwnedFd>> {
     match open_in_root(root, Path::new(path), OFlag::O_PATH, Mode::empty()) {

@@ -2,15 +2,15 @@
 
 use crate::base::{Error, Result};
 
-/// Checks a name as docker does: a letter or digit, then letters, digits, `_`, `.` and `-`.
+/// Checks a name: a letter or digit, then letters, digits, `_`, `.` and `-`. One character is enough, as for podman.
 pub fn check(name: &str) -> Result<()> {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
-    let rest = name.len() >= 2 && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    let rest = bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
     if first && rest && name.len() <= 255 {
         return Ok(());
     }
-    Err(Error::usage(format!("invalid container name `{name}`: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]+")))
+    Err(Error::usage(format!("invalid container name `{name}`: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*")))
 }
 
 /// A name made from a random number: two words and, as they repeat sooner or later, a number where `salt` asks for one.
@@ -44,10 +44,10 @@ mod tests {
 
     #[test]
     fn names_are_checked_and_generated_ones_pass() {
-        for good in ["web", "a1", "A_b.c-d", "00"] {
+        for good in ["web", "a", "a1", "A_b.c-d", "00"] {
             check(good).unwrap();
         }
-        for bad in ["", "a", "-a", ".x", "a/b", "a b", "é1", "../x"] {
+        for bad in ["", "-a", ".x", "a/b", "a b", "é1", "../x"] {
             assert!(check(bad).is_err(), "{bad}");
         }
         for random in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {

@@ -137,6 +137,11 @@ impl Store {
         Ok(())
     }
 
+    /// True while somebody else writes the blob, so that [`Store::blob_writer`] would wait.
+    pub fn is_blob_busy(&self, digest: &Digest) -> Result<bool> {
+        super::lock::is_held(&self.partial_path(digest))
+    }
+
     /// The place for a blob that is to come: waits while another process or thread writes it.
     pub fn blob_writer(&self, descriptor: &Descriptor) -> Result<BlobSlot> {
         self.check_writable()?;
@@ -251,9 +256,11 @@ impl BlobWriter {
             fsx::remove_file(&self.path)?;
             return Err(Error::corrupt(format!("blob `{digest}` is not what its digest says: it is `{actual}`")));
         }
-        self.file
-            .set_permissions(Permissions::from_mode(mode))
-            .doing(|| format!("change mode of `{}`", self.path.display()))?;
+        let set_mode = |mode: u32| {
+            let set = self.file.set_permissions(Permissions::from_mode(mode));
+            set.doing(|| format!("change mode of blob `{digest}`"))
+        };
+        set_mode(UNSYNCED_MODE)?;
         let target = self.store.blob_path(digest);
         let renamed = match fsx::rename(&self.path, &target) {
             Err(e) if e.is_missing() => {
@@ -264,7 +271,9 @@ impl BlobWriter {
             other => other,
         };
         self.gone = renamed.is_ok();
-        renamed
+        renamed?;
+        // Not before: others open the file at its old place for writing, to wait for its lock.
+        if mode == UNSYNCED_MODE { Ok(()) } else { set_mode(mode) }
     }
 }
 

@@ -128,6 +128,11 @@ impl Store {
         Ok((usable && fs.is_dir()).then_some(Layer { fs, meta }))
     }
 
+    /// True while somebody else builds the layer, so that [`Store::begin_layer`] would wait.
+    pub fn is_layer_busy(&self, diff_id: &Digest, map: &IdMap) -> Result<bool> {
+        super::lock::is_held(&self.layer_lock(diff_id.hex(), &map.key()))
+    }
+
     /// The layer, or the place to build it: waits while another process or thread builds it.
     pub fn begin_layer(&self, diff_id: &Digest, map: &IdMap) -> Result<LayerSlot> {
         if let Some(layer) = self.layer(diff_id, map)? {

@@ -2,7 +2,7 @@
 //! finishes with an object renames or removes its lock file while holding the lock.
 
 use crate::base::{Doing, Result, fsx};
-use crate::sys::lock::{Mode, lock, try_lock};
+use crate::sys::lock::{Mode, is_locked, lock, try_lock};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -37,6 +37,15 @@ pub fn open_locked(path: &Path, wait: Wait) -> Result<Option<File>> {
             return Ok(Some(file));
         }
         // Its last holder renamed or removed it between our open and our lock.
+    }
+}
+
+/// True while somebody holds the lock of the file at `path`. Takes nothing.
+pub fn is_held(path: &Path) -> Result<bool> {
+    match fsx::open(path) {
+        Ok(file) => is_locked(&file).doing(|| format!("look at the lock `{}`", path.display())),
+        Err(e) if e.is_missing() => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -113,8 +122,9 @@ mod tests {
         });
         assert_eq!(inside, 1600);
         let held = ObjectLock::acquire(&path).unwrap();
-        assert!(ObjectLock::try_acquire(&path).unwrap().is_none());
+        assert!(ObjectLock::try_acquire(&path).unwrap().is_none() && is_held(&path).unwrap());
         drop(held);
+        assert!(!is_held(&path).unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -97,6 +97,15 @@ pub fn accompany(
     }
 }
 
+/// Waits until a container that is left to itself executes its command; returns its pid and notes.
+pub fn await_start(channel: &Channel) -> Result<(i32, Vec<String>)> {
+    match channel.receive::<Report>()? {
+        Some((Report::Started { pid, notes }, _)) => Ok((pid, notes)),
+        Some((Report::Failed(e), _)) => Err(e),
+        Some((Report::Exited { .. }, _)) | None => Err(super::monitor::lost()),
+    }
+}
+
 impl Companion {
     /// Moves one piece on each relay that has something.
     fn pass(&mut self, ready: &[bool]) {

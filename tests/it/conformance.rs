@@ -355,6 +355,24 @@ fn calls_that_docker_closes_are_closed() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_of_32_bit_programs_are_filtered_as_well() {
+    need!(userns, shell, probe);
+    let sandbox = Sandbox::new();
+    let compatible = std::process::Command::new(probe::path()).args(["int80", "20"]).output().unwrap();
+    if !compatible.stdout.starts_with(b"ok ") {
+        return crate::support::need::skip("ia32", "the kernel runs no 32-bit programs");
+    }
+    // getpid, keyctl, unshare of a user namespace, clone3, one that is too new.
+    for (call, want) in
+        [("20", "ok 1"), ("288", "EPERM"), ("310 0x10000000", "EPERM"), ("435", "ENOSYS"), ("469", "ENOSYS")]
+    {
+        assert_eq!(probe::answer(&sandbox, "", &format!("int80 {call}")), want, "{call}");
+    }
+    assert_eq!(probe::answer(&sandbox, "--security-opt seccomp=unconfined", "int80 310 0x10000000"), "ok 0");
+}
+
 #[test]
 fn a_profile_of_the_users_replaces_the_default() {
     need!(userns, shell, probe);

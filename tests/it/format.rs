@@ -122,6 +122,25 @@ fn inspect_prints_what_docker_prints() {
 }
 
 #[test]
+fn a_detached_container_is_up_until_it_is_removed() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    // The shell waits for the end of every writer of the pipe: the monitor must not be one.
+    let id = sandbox.sh("id=$(runr run -d --name bg --network none busybox sleep 600) && echo $id").output().ok();
+    let id = id.trim();
+    assert!(id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+    let shown = sandbox.line("ps --no-trunc --format {{.ID}}:{{.State}}:{{.Status}}").output().ok();
+    assert!(shown.starts_with(&format!("{id}:running:Up ")), "{shown}");
+    assert_eq!(sandbox.runr(["inspect", "-f", "{{.State.Running}}", "bg"]).output().ok(), "true\n");
+    assert!(sandbox.line("rm bg").output().fails(2).contains("is running"), "refused");
+    assert_eq!(sandbox.line("rm -f bg").output().ok(), "bg\n");
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+    let e = sandbox.line("run -d --rm --network none busybox /nonexistent").output().fails(127);
+    assert!(e.contains("/nonexistent"), "{e}");
+}
+
+#[test]
 fn rm_and_rmi_say_what_they_did_and_what_is_missing() {
     need!(userns, shell);
     let sandbox = Sandbox::new();

@@ -33,8 +33,10 @@ const MAX_FUNCTION: usize = 80;
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[];
 
 /// Who reads the environment besides `cli` and the executable itself: (path, reason).
-const READS_ENVIRONMENT: &[(&str, &str)] =
-    &[("src/userns/subid.rs", "PATH, to find newuidmap: it runs in children that `cli` never sees")];
+const READS_ENVIRONMENT: &[(&str, &str)] = &[
+    ("src/runtime/command.rs", "not runr's: the stage `__exec` is handed the command's own environment as its environ"),
+    ("src/userns/subid.rs", "PATH, to find newuidmap: it runs in children that `cli` never sees"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -322,7 +324,8 @@ fn unsafe_stays_in_sys_and_says_why() {
                 continue;
             }
             let line = source.line_at(at);
-            if source.module() != "sys" {
+            // The probe is nothing but the raw system calls that the tests make inside containers.
+            if source.module() != "sys" && source.path != "tests/probe/main.rs" {
                 wrong.push(format!("{}:{line}: `unsafe` outside of src/sys", source.path));
                 continue;
             }

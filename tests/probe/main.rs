@@ -17,6 +17,7 @@ use std::os::fd::AsRawFd;
 ///
 /// # Safety
 /// The C library calls it, with `argc` strings.
+// SAFETY: no other symbol of the program is called `main`: `no_main` leaves it out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: the contract of main(3): `argc` NUL-terminated strings that live as long as the process.
@@ -41,6 +42,8 @@ fn run(command: &str, args: &[&str]) -> Option<String> {
     Some(match command {
         // Any call: its number and up to six numbers.
         "syscall" => answer(raw(number(0), std::array::from_fn(|i| number(i + 1)))),
+        #[cfg(target_arch = "x86_64")]
+        "int80" => answer(int80(number(0), number(1))),
         "fds" => descriptors(),
         "signals" => dispositions(),
         "keyring" => keyring(args),
@@ -79,6 +82,27 @@ fn raw(number: i64, a: [i64; 6]) -> c_long {
         // The child of a successful clone has nothing to say.
         // SAFETY: an integer; does not return.
         unsafe { libc::_exit(0) }
+    }
+    ret
+}
+
+/// A system call the way 32-bit programs make it, with one argument.
+#[cfg(target_arch = "x86_64")]
+fn int80(number: i64, argument: i64) -> c_long {
+    let ret: i64;
+    // SAFETY: the tests pass integers that are no addresses; the call changes no register but the result, which the kernel
+    // writes as 32 bits; rbx belongs to the compiler, so it is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg {argument}, rbx", "int 0x80", "xchg {argument}, rbx",
+            argument = inout(reg) argument => _, inlateout("rax") number => ret,
+            inout("rcx") 0 => _, inout("rdx") 0 => _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    let ret = c_long::from(ret as i32);
+    if (-4095..0).contains(&ret) {
+        Errno::from_raw(-ret as i32).set();
+        return -1;
     }
     ret
 }
@@ -149,32 +173,57 @@ fn connect_abstract(name: &str) -> String {
     let address = SocketAddr::from_abstract_name(name).unwrap();
     match UnixStream::connect_addr(&address) {
         Ok(_) => "ok".to_owned(),
-        Err(e) => format!("{:?}", Errno::from_raw(e.raw_os_error().unwrap_or(0))),
+        Err(e) => errno_name(&e),
     }
 }
 
-/// Tries every way to write into the file behind a magic link such as `/proc/1/exe`: opens it, keeps the descriptor, and
-/// reopens that for writing, as CVE-2019-5736 did.
+/// Tries every way to write into the file behind a magic link such as `/proc/1/exe`: opens it, keeps the descriptor, makes
+/// its mount writable if it is not, and reopens that for writing, as CVE-2019-5736 did.
 fn overwrite(link: &str) -> String {
     let mut seen = Vec::new();
     match File::options().write(true).open(link) {
         Ok(mut file) => seen.push(format!("write {:?}", file.write(b"x").is_ok())),
-        Err(e) => seen.push(format!("write {:?}", Errno::from_raw(e.raw_os_error().unwrap_or(0)))),
+        Err(e) => seen.push(format!("write {}", errno_name(&e))),
     }
-    match File::open(link) {
-        Ok(mut file) => {
-            let mut magic = [0; 4];
-            drop(file.read(&mut magic));
-            seen.push("read ok".to_owned());
-            let again = File::options().write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd()));
-            seen.push(match again {
-                Ok(_) => "reopen ok".to_owned(),
-                Err(e) => format!("reopen {:?}", Errno::from_raw(e.raw_os_error().unwrap_or(0))),
-            });
+    let mut file = match File::open(link) {
+        Ok(file) => file,
+        Err(e) => {
+            seen.push(format!("read {}", errno_name(&e)));
+            return seen.join(", ");
         }
-        Err(e) => seen.push(format!("read {:?}", Errno::from_raw(e.raw_os_error().unwrap_or(0)))),
+    };
+    let mut magic = [0; 4];
+    drop(file.read(&mut magic));
+    seen.push("read ok".to_owned());
+    let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let remount = nix::mount::MsFlags::MS_REMOUNT | nix::mount::MsFlags::MS_BIND;
+    let none: Option<&str> = None;
+    if nix::mount::mount(none, again.as_str(), none, remount, none).is_ok() {
+        seen.push("remounted".to_owned());
+    }
+    // struct mount_attr { attr_set, attr_clr, propagation, userns_fd }: clears MOUNT_ATTR_RDONLY.
+    let attributes = [0u64, 1, 0, 0];
+    // SAFETY: an empty path and a live structure of the size that is passed; the kernel only reads them.
+    let set = unsafe {
+        let size = size_of_val(&attributes);
+        libc::syscall(libc::SYS_mount_setattr, file.as_raw_fd(), c"".as_ptr(), 0x1000, attributes.as_ptr(), size)
+    };
+    if set == 0 {
+        seen.push("made writable".to_owned());
+    }
+    let flags = nix::sys::statvfs::fstatvfs(&file).map(|s| s.flags());
+    let read_only = flags.is_ok_and(|f| f.contains(nix::sys::statvfs::FsFlags::ST_RDONLY));
+    seen.push(if read_only { "read-only mount" } else { "writable mount" }.to_owned());
+    match File::options().write(true).open(again) {
+        Ok(_) => seen.push("reopen ok".to_owned()),
+        Err(e) => seen.push(format!("reopen {}", errno_name(&e))),
     }
     seen.join(", ")
+}
+
+/// The name of an error's number.
+fn errno_name(e: &std::io::Error) -> String {
+    format!("{:?}", Errno::from_raw(e.raw_os_error().unwrap_or(0)))
 }
 
 /// The old way out of a chroot: a new root below the working folder, then up. Says whether `path` is seen from there.

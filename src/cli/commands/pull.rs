@@ -75,7 +75,9 @@ fn names(args: &PullArgs, how: &Obtain) -> Result<Vec<String>> {
             return Err(Error::usage("tag can't be used with --all-tags"));
         }
         // The client starts threads, and each pull forks: it does so in a process of its own.
-        let tags: Vec<String> = in_child(|| Client::new(how.registry.clone())?.tags(&reference))?;
+        let mut tags: Vec<String> = in_child(|| Client::new(how.registry.clone())?.tags(&reference))?;
+        // A registry may list them in any order.
+        tags.sort();
         for tag in tags {
             names.push(reference.with_tag(&tag)?.to_string());
         }
@@ -94,5 +96,9 @@ fn one(store: &Store, name: &str, how: &Obtain, watcher: &dyn Progress) -> Resul
         return Ok(store.load_image(&known)?.id.to_string());
     }
     watcher.event(Event::Note(format!("pulling {}", parse_transport(name)?)));
-    in_child(|| obtain::pull(store, name, how, watcher).map(|pulled| pulled.id.to_string()))
+    in_child(|| {
+        let pulled = obtain::pull(store, name, how, watcher);
+        watcher.finish();
+        Ok(pulled?.id.to_string())
+    })
 }

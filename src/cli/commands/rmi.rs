@@ -3,8 +3,9 @@
 use super::super::args::image::RmiArgs;
 use super::super::{Context, Exit, typed};
 use crate::base::{Error, Kind, Result};
-use crate::ops::containers;
+use crate::image::Reference;
 use crate::ops::images::{self, RemoveOptions, Removed};
+use crate::ops::{containers, image_list};
 use crate::store::Store;
 use clap::ArgMatches;
 
@@ -21,7 +22,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
             Ok(removed) => {
                 for one in removed {
                     context.out.line(&match one {
-                        Removed::Untagged(name) => format!("Untagged: {name}"),
+                        Removed::Untagged(name) => format!("Untagged: {}", shown(&name)),
                         Removed::Deleted(id) => format!("Deleted: {id}"),
                     })?;
                 }
@@ -36,6 +37,11 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         }
     }
     failed.map_or(Ok(Exit::OK), Err)
+}
+
+/// As docker shows it: without `docker.io/library/`. Names that other tools wrote may be anything.
+fn shown(name: &str) -> String {
+    name.parse().map_or_else(|_| name.to_owned(), |reference: Reference| image_list::familiar(&reference))
 }
 
 /// Every image by its id.

@@ -1,18 +1,19 @@
-//! `runr run`: a new container, in the foreground.
+//! `runr run`: a new container, in the foreground or left to itself.
 
 use super::super::args::container::RunArgs;
-use super::super::args::locate::not_yet;
 use super::super::parse::create::{self, CreateRequest, Origin};
-use super::super::source;
+use super::super::parse::process;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
-use crate::base::progress::Silent;
+use super::super::{progress, source};
+use crate::base::progress::Progress;
 use crate::base::{Doing, Error, Result};
 use crate::ops;
 use crate::ops::create::{Base, Created};
 use crate::spec::ContainerOptions;
 use crate::store::{Image, Store};
 use crate::supervise::client;
+use crate::supervise::monitor::Stdio;
 use crate::userns::IdMap;
 use clap::ArgMatches;
 use std::io::Write;
@@ -21,14 +22,19 @@ use std::path::Path;
 /// `run`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: RunArgs = typed(matches)?;
-    if args.detach {
-        return Err(not_yet("--detach"));
+    if args.detach && !args.attach.is_empty() {
+        return Err(Error::usage("--attach and --detach cannot be used together"));
     }
+    let attach = process::attach(&args.attach)?;
     let request = create::request(args.create, &context.config)?;
     let store = Store::open(&context.config.root)?;
-    let signals = client::catch_signals(args.sig_proxy)?;
     let (created, options) = make(context, &store, request)?;
-    let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy)?;
+    if args.detach {
+        return leave(context, &store, created, &options);
+    }
+    // Until here a signal simply ends the command, also in the middle of a pull; what is half made is swept.
+    let signals = client::catch_signals(args.sig_proxy)?;
+    let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, attach)?;
     let raw = wiring.raw_mode()?;
     let Wiring { stdio, companion, size, .. } = wiring;
     let channel = ops::run::start(&store, created, stdio, size)?;
@@ -44,6 +50,21 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     code.map(|code| Exit::code(code as u8))
 }
 
+/// `--detach`: starts the container and prints its id. Its monitor goes on alone.
+fn leave(context: &mut Context, store: &Store, created: Created, options: &ContainerOptions) -> Result<Exit> {
+    let id = created.container.record.id.clone();
+    let channel = ops::run::start(store, created, Stdio::default(), None)?;
+    let (pid, notes) = client::await_start(&channel)?;
+    if let Some(path) = &options.pidfile {
+        write_new(path, &pid.to_string(), true)?;
+    }
+    for note in notes {
+        context.out.warning(&note);
+    }
+    context.out.line(&id)?;
+    Ok(Exit::OK)
+}
+
 /// The container, ready to start, and what was asked of it.
 fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<(Created, ContainerOptions)> {
     let options = request.options.clone();
@@ -54,11 +75,13 @@ fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<
             path.display()
         )));
     }
+    let watcher = progress::choose(&context.config, request.quiet);
+    let watcher = watcher.as_ref();
     let created = match &request.origin {
-        Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map, &Silent)?,
+        Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map, watcher)?,
         Origin::Image(word) => {
-            let image = image(context, store, word, &request, &map)?;
-            ops::create::create(store, &Base::Image(&image, word), request.options, &map, &Silent)?
+            let image = image(context, store, word, &request, &map, watcher)?;
+            ops::create::create(store, &Base::Image(&image, word), request.options, &map, watcher)?
         }
     };
     if let Some(path) = &options.cidfile {
@@ -67,9 +90,16 @@ fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<
     Ok((created, options))
 }
 
-fn image(context: &mut Context, store: &Store, word: &str, request: &CreateRequest, map: &IdMap) -> Result<Image> {
+fn image(
+    context: &Context,
+    store: &Store,
+    word: &str,
+    request: &CreateRequest,
+    map: &IdMap,
+    watcher: &dyn Progress,
+) -> Result<Image> {
     let how = source::obtain(&context.config, &request.source, request.pull, request.platform.clone(), map)?;
-    ops::obtain::image(store, word, &how, &Silent)
+    ops::obtain::image(store, word, &how, watcher)
 }
 
 fn write_new(path: &Path, text: &str, replace: bool) -> Result<()> {

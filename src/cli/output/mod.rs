@@ -19,12 +19,14 @@ use std::io::{IsTerminal, Write};
 pub(crate) struct Output {
     reader_gone: bool,
     colour: bool,
+    /// No warnings: `--log-level error`.
+    pub(crate) errors_only: bool,
 }
 
 impl Output {
     /// `colour` allows colour where the stream is a terminal.
     pub(crate) fn new(colour: bool) -> Self {
-        Self { reader_gone: false, colour }
+        Self { reader_gone: false, colour, errors_only: false }
     }
 
     /// True when colour on stdout is welcome.
@@ -71,7 +73,9 @@ impl Output {
 
     /// Prints one warning line.
     pub(crate) fn warning(&self, text: &str) {
-        self.diagnostic(&format!("runr: warning: {text}\n"));
+        if !self.errors_only {
+            self.diagnostic(&format!("runr: warning: {text}\n"));
+        }
     }
 
     /// Writes to stderr. When that fails there is nobody left to tell.

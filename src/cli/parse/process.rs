@@ -86,6 +86,29 @@ pub(crate) fn signal(text: &str) -> Result<String> {
     if known { Ok(name.to_owned()) } else { Err(bad()) }
 }
 
+/// Which of the caller's streams `--attach` connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attach {
+    pub(crate) stdin: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+}
+
+/// All `--attach` together; without any, every stream is connected.
+pub(crate) fn attach(given: &[String]) -> Result<Attach> {
+    let all = given.is_empty();
+    let mut attach = Attach { stdin: all, stdout: all, stderr: all };
+    for word in given {
+        match word.to_ascii_lowercase().as_str() {
+            "stdin" => attach.stdin = true,
+            "stdout" => attach.stdout = true,
+            "stderr" => attach.stderr = true,
+            _ => return Err(Error::usage(format!("--attach: unknown stream `{word}`: use stdin, stdout or stderr"))),
+        }
+    }
+    Ok(attach)
+}
+
 /// -1000 to 1000 (proc_pid_oom_score_adj(5)).
 pub(crate) fn oom_score_adj(text: &str) -> Result<i32> {
     text.parse()
@@ -170,6 +193,10 @@ mod tests {
         for bad in ["", "SIG", "0", "65", "SIGSHINY", "RTMIN+31", "-1"] {
             assert!(signal(bad).is_err(), "{bad}");
         }
+        let words = |list: &[&str]| list.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        assert_eq!(attach(&[]).unwrap(), Attach { stdin: true, stdout: true, stderr: true });
+        assert_eq!(attach(&words(&["STDOUT"])).unwrap(), Attach { stdin: false, stdout: true, stderr: false });
+        assert!(attach(&words(&["stdlog"])).is_err());
         assert_eq!(oom_score_adj("-500").unwrap(), -500);
         assert!(oom_score_adj("1001").is_err());
     }

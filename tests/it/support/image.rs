@@ -220,7 +220,9 @@ impl Image {
         // skopeo gives what it unpacks to the owner that the archive names, as tar does: an archive's owner is its maker.
         let (uid, gid) = (nix::unistd::geteuid().as_raw().into(), nix::unistd::getegid().as_raw().into());
         let entries = self.layout_files(tag).into_iter().map(|(name, bytes)| Entry::new(name, Kind::File(bytes)));
-        let layer = Layer { entries: entries.map(|e| e.owner(uid, gid)).collect() };
+        // With its folders: those that an archive does not name it gives to root.
+        let folders = ["blobs/", "blobs/sha256/"].map(|name| Entry::new(name, Kind::Dir));
+        let layer = Layer { entries: folders.into_iter().chain(entries).map(|e| e.owner(uid, gid)).collect() };
         std::fs::write(file, layer.tar()).unwrap();
     }
 
