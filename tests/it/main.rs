@@ -29,5 +29,5 @@ mod registry;
 mod rules;
 mod run;
 mod sandboxes;
-mod unpack;
 mod store;
+mod unpack;
