@@ -20,6 +20,7 @@ mod docs;
 mod durability;
 mod escape;
 mod format;
+mod hub;
 mod nss;
 mod powercut;
 mod pull_command;
