@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// Every container, the damaged ones too, in no order. What dead monitors left is cleaned up on the way.
 pub fn list(store: &Store) -> Result<Vec<Entry>> {
+    // No reason to fail a list.
+    drop(store.sweep_in_background());
     orphans::list(store)
 }
 

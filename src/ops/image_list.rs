@@ -2,8 +2,9 @@
 
 use crate::base::{Error, Result};
 use crate::image::Reference;
+use crate::image::config::Execution;
 use crate::store::{Image, ImageSummary, Store};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::str::FromStr;
 
 /// One `--filter KEY=VALUE` of `images` and `image prune`.
@@ -78,6 +79,8 @@ fn moment(text: &str) -> Result<jiff::Timestamp> {
 /// The images that pass all filters, newest first. Several `reference` filters admit what one of them admits; a filter by
 /// name leaves only the names that fit. Damaged images pass unless a filter needs to know them.
 pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<ImageSummary>> {
+    // What a killed pull left goes when somebody comes by. No reason to fail a list.
+    drop(store.sweep_in_background());
     let mut images = store.images()?;
     let patterns: Vec<&String> =
         filters.iter().filter_map(|f| if let Filter::Reference(p) = f { Some(p) } else { None }).collect();
@@ -193,7 +196,7 @@ fn document(image: &Image, tags: Vec<String>, digests: Vec<String>) -> Value {
         "Os": config.os,
         "Size": image.entry.size,
         "VirtualSize": image.entry.size,
-        "Config": config.config,
+        "Config": execution(&config.config),
         "Labels": config.config.labels,
         "User": config.config.user,
         "Annotations": image.manifest.annotations,
@@ -202,6 +205,42 @@ fn document(image: &Image, tags: Vec<String>, digests: Vec<String>) -> Value {
         "RootFS": {"Type": "layers", "Layers": config.rootfs.diff_ids},
         "History": config.history,
     })
+}
+
+/// The `Config` of an image, in docker's order of keys.
+fn execution(config: &Execution) -> Value {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    put("User", config.user.clone().into());
+    if !config.exposed_ports.is_empty() {
+        put("ExposedPorts", json!(config.exposed_ports));
+    }
+    put("Env", config.env.clone().into());
+    put("Cmd", json!(config.cmd));
+    if let Some(check) = &config.healthcheck {
+        put("Healthcheck", json!(check));
+    }
+    put("Volumes", null_if_empty(json!(config.volumes)));
+    put("WorkingDir", config.working_dir.clone().into());
+    put("Entrypoint", json!(config.entrypoint));
+    put("OnBuild", null_if_empty(json!(config.on_build)));
+    put("Labels", null_if_empty(json!(config.labels)));
+    if let Some(signal) = &config.stop_signal {
+        put("StopSignal", signal.clone().into());
+    }
+    if let Some(shell) = &config.shell {
+        put("Shell", json!(shell));
+    }
+    Value::Object(map)
+}
+
+/// Go prints a map or a list that nobody set as `null`.
+fn null_if_empty(value: Value) -> Value {
+    match &value {
+        Value::Array(list) if list.is_empty() => Value::Null,
+        Value::Object(map) if map.is_empty() => Value::Null,
+        _ => value,
+    }
 }
 
 /// As docker shows a name: `alpine:3`, `alpine@sha256:…`.
@@ -277,5 +316,7 @@ mod tests {
         let document = inspect(&store, "quay.io/mid").unwrap();
         assert_eq!(document["RepoTags"], json!(["quay.io/mid:latest"]));
         assert_eq!(document["Config"]["Labels"]["l"], "y");
+        // Scripts ask for keys that nobody set, too.
+        assert!(document["Config"].as_object().unwrap().get("Volumes").is_some_and(Value::is_null));
     }
 }

@@ -7,6 +7,7 @@
 use crate::base::progress::{Event, Progress};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::image::{Descriptor, Digest, Hasher, ImageSource};
+use crate::store::gc::KEEP_PARTIALS;
 use crate::store::{BlobSlot, BlobWriter, Image, Layer, LayerBuilder, LayerMeta, LayerSlot, Store};
 use crate::unpack::{Limits, Report, UnpackJob, UnpackWorker, WhiteoutForm};
 use crate::userns::IdMap;
@@ -68,6 +69,10 @@ pub fn ensure(
     let worker = UnpackWorker::start(map, limits)?;
     let bringer = Bringer { store, worker: &worker, source: None, map, max_parallel: DEFAULT_PARALLEL, progress };
     let brought = bringer.bring(&image.manifest.layers, &image.config.rootfs.diff_ids);
+    if brought.is_err() {
+        // What was half made may fill the disk.
+        drop(store.sweep(KEEP_PARTIALS));
+    }
     brought.doing(|| "unpack layers from the store").map_err(|e| match image.entry.names.first() {
         Some(name) if matches!(e.kind(), Kind::NotFound | Kind::Corrupt) => e.hint(format!("run `runr pull {name}`")),
         _ => e,

@@ -4,7 +4,7 @@
 //! rename; trees are deleted afterwards. An object whose own lock is taken is being made, and left alone.
 
 use super::lease::PREFIX as LEASE;
-use super::lock::{ObjectLock, Wait, open_locked};
+use super::lock::{ObjectLock, Wait, is_held, open_locked};
 use super::trash::{self, PREFIX as TRASH};
 use super::{Store, layers};
 use crate::base::{Doing, Result, fsx};
@@ -19,6 +19,9 @@ use std::time::{Duration, SystemTime};
 pub const KEEP_PARTIALS: Duration = Duration::from_secs(7 * 24 * 3600);
 /// After which time a temporary file without a lock cannot be in use any more: it takes milliseconds to fill one.
 const TEMPORARY_LIFE: Duration = Duration::from_secs(3600);
+
+/// How long deleting what was thrown away is left to whoever threw it away.
+const TRASH_LIFE: Duration = Duration::from_secs(10);
 
 /// What containers need.
 #[derive(Debug, Clone, Default)]
@@ -174,6 +177,30 @@ impl Store {
         leases.and(self.sweep_objects(keep_partials))
     }
 
+    /// [`Store::sweep`] in a process that nobody waits for, if something is there to be swept: a look at a folder that is
+    /// nearly always empty. For commands that list.
+    pub fn sweep_in_background(&self) -> Result<()> {
+        if self.has_leftovers()? { self.sync_in_background(&[]) } else { Ok(()) }
+    }
+
+    fn has_leftovers(&self) -> Result<bool> {
+        for path in trash::entries(&self.paths().tmp())? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let dead = match name.split_once('-').map_or("", |(kind, _)| kind) {
+                // Whoever threw it away is deleting it just now, most often.
+                "trash" => is_older(&path, TRASH_LIFE),
+                "layer" => !is_held(&self.paths().tmp().join(format!("{}.lock", name.trim_end_matches(".lock"))))?,
+                "lease" => !is_held(&path)?,
+                "blob" => is_older(&path, KEEP_PARTIALS) && !is_held(&path)?,
+                _ => false,
+            };
+            if dead {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// [`Store::sweep`] without the leases: waits for no lock at all.
     pub(super) fn sweep_objects(&self, keep_partials: Duration) -> Result<()> {
         let mut first = Ok(());
@@ -320,7 +347,9 @@ mod tests {
         std::fs::create_dir_all(tmp.join("layer-dead-one/fs/x")).unwrap();
         std::fs::write(tmp.join("layer-dead2-one.lock"), b"").unwrap();
         std::fs::write(tmp.join("blob-sha256-aa"), b"half").unwrap();
+        assert!(store.has_leftovers().unwrap());
         store.sweep(KEEP_PARTIALS).unwrap();
+        assert!(!store.has_leftovers().unwrap());
         let names = || {
             let mut names: Vec<_> =
                 std::fs::read_dir(&tmp).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
