@@ -9,13 +9,13 @@ use crate::base::units::human_size;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The right kind of progress for this invocation.
-pub(crate) fn choose(config: &Config, quiet: bool) -> Box<dyn Progress> {
+pub(crate) fn choose(config: &Config, quiet: bool) -> Arc<dyn Progress> {
     let quiet = quiet || config.verbosity == Verbosity::Error;
     let warnings = config.verbosity >= Verbosity::Warn;
-    if !quiet && config.draws_progress() { Box::new(Bars::new()) } else { Box::new(Lines { quiet, warnings }) }
+    if !quiet && config.draws_progress() { Arc::new(Bars::new()) } else { Arc::new(Lines { quiet, warnings }) }
 }
 
 /// `sha256:0123456789abcdef…` as `0123456789ab`.

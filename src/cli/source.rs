@@ -3,14 +3,17 @@
 use super::args::image::SourceArgs;
 use super::config::Config;
 use crate::base::Result;
+use crate::base::progress::Progress;
 use crate::image::Platform;
 use crate::ops::layers::DEFAULT_PARALLEL;
 use crate::ops::obtain::Obtain;
 use crate::ops::pull::{Policy, PullOptions};
 use crate::registry;
+use crate::registry::config::Notes;
 use crate::registry::credentials::{AuthFiles, Credentials};
 use crate::unpack::Limits;
 use crate::userns::IdMap;
+use std::sync::Arc;
 
 /// Everything a pull needs to know.
 pub(crate) fn obtain(
@@ -19,9 +22,13 @@ pub(crate) fn obtain(
     policy: Policy,
     platform: Option<Platform>,
     map: &IdMap,
+    watcher: &Arc<dyn Progress>,
 ) -> Result<Obtain> {
     let options = PullOptions { platform, map: map.clone(), max_parallel: DEFAULT_PARALLEL, limits: Limits::default() };
-    Ok(Obtain { policy, registry: registry(config, args)?, options })
+    let mut registry = registry(config, args)?;
+    // Whoever sees the pull also sees why it waits.
+    registry.notes = Notes(Some(watcher.clone()));
+    Ok(Obtain { policy, registry, options })
 }
 
 /// The registry client's settings: the environment, with the flags laid over it.

@@ -40,6 +40,7 @@ pub fn open_source(
 /// Pulls what `text` says into the store, in this process.
 pub fn pull(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -> Result<Pulled> {
     let transport = parse_transport(text)?;
+    progress.event(Event::Note(format!("pulling {transport}")));
     let (source, name) = open_source(&transport, &how.registry, &store.paths().tmp())?;
     pull::pull(store, source.as_ref(), name.as_ref(), &how.options, progress)
 }

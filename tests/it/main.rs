@@ -21,6 +21,7 @@ mod durability;
 mod escape;
 mod format;
 mod hostile;
+mod hub;
 mod nss;
 mod powercut;
 mod pull_command;

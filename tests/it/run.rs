@@ -48,7 +48,7 @@ fn errors_of_runr_are_one_line_and_125() {
         &["run", "--rm", "--pull", "never", "notthere", "true"],
         &["run", "--rm", "--cap-add", "NONSENSE", "busybox", "true"],
         &["run", "--rm", "--network", "bridge", "busybox", "true"],
-        &["run", "--rm", "UPPER/case", "true"],
+        &["run", "--rm", "--quiet", "UPPER/case", "true"],
     ] {
         let stderr = sandbox.runr(args).output().fails(125);
         let first = stderr.lines().next().unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::super::args::image::PullArgs;
 use super::super::parse::create;
 use super::super::{Context, Exit, progress, source, typed};
-use crate::base::progress::{Event, Progress};
+use crate::base::progress::Progress;
 use crate::base::{Error, Result};
 use crate::image::Transport;
 use crate::image::transport::parse_transport;
@@ -14,14 +14,15 @@ use crate::store::Store;
 use crate::sys::process::in_child;
 use crate::userns;
 use clap::ArgMatches;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `pull`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: PullArgs = typed(matches)?;
     let store = Store::open(&context.config.root)?;
-    let how = how(context, &args)?;
     let watcher = progress::choose(&context.config, args.quiet);
+    let how = how(context, &args, &watcher)?;
     let mut failed = None;
     for name in names(&args, &how)? {
         match one(&store, &name, &how, watcher.as_ref()) {
@@ -38,10 +39,10 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 }
 
 /// The settings of the pull: `pull` asks the registry unless told otherwise.
-fn how(context: &Context, args: &PullArgs) -> Result<Obtain> {
+fn how(context: &Context, args: &PullArgs, watcher: &Arc<dyn Progress>) -> Result<Obtain> {
     let policy = args.policy.as_deref().map_or(Ok(Policy::Always), str::parse).map_err(|e| e.step("--policy"))?;
     let platform = create::platform(&args.source)?;
-    let mut how = source::obtain(&context.config, &args.source, policy, platform, &userns::default_map()?)?;
+    let mut how = source::obtain(&context.config, &args.source, policy, platform, &userns::default_map()?, watcher)?;
     if let Some(retries) = args.retry {
         how.registry.retries = retries;
     }
@@ -95,7 +96,6 @@ fn one(store: &Store, name: &str, how: &Obtain, watcher: &dyn Progress) -> Resul
     {
         return Ok(store.load_image(&known)?.id.to_string());
     }
-    watcher.event(Event::Note(format!("pulling {}", parse_transport(name)?)));
     in_child(|| {
         let pulled = obtain::pull(store, name, how, watcher);
         watcher.finish();

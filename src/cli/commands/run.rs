@@ -18,6 +18,7 @@ use crate::userns::IdMap;
 use clap::ArgMatches;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 /// `run`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
@@ -76,12 +77,13 @@ fn make(context: &mut Context, store: &Store, request: CreateRequest) -> Result<
         )));
     }
     let watcher = progress::choose(&context.config, request.quiet);
-    let watcher = watcher.as_ref();
     let created = match &request.origin {
-        Origin::Folder(folder) => ops::create::create(store, &Base::Folder(folder), request.options, &map, watcher)?,
+        Origin::Folder(folder) => {
+            ops::create::create(store, &Base::Folder(folder), request.options, &map, watcher.as_ref())?
+        }
         Origin::Image(word) => {
-            let image = image(context, store, word, &request, &map, watcher)?;
-            ops::create::create(store, &Base::Image(&image, word), request.options, &map, watcher)?
+            let image = image(context, store, word, &request, &map, &watcher)?;
+            ops::create::create(store, &Base::Image(&image, word), request.options, &map, watcher.as_ref())?
         }
     };
     if let Some(path) = &options.cidfile {
@@ -96,10 +98,10 @@ fn image(
     word: &str,
     request: &CreateRequest,
     map: &IdMap,
-    watcher: &dyn Progress,
+    watcher: &Arc<dyn Progress>,
 ) -> Result<Image> {
-    let how = source::obtain(&context.config, &request.source, request.pull, request.platform.clone(), map)?;
-    ops::obtain::image(store, word, &how, watcher)
+    let how = source::obtain(&context.config, &request.source, request.pull, request.platform.clone(), map, watcher)?;
+    ops::obtain::image(store, word, &how, watcher.as_ref())
 }
 
 fn write_new(path: &Path, text: &str, replace: bool) -> Result<()> {

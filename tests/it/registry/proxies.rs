@@ -150,7 +150,7 @@ fn docker_hub_is_asked_under_its_own_names() {
     let certificates = Certificates::new(&["registry-1.docker.io", "127.0.0.1"]);
     certificates.write_authority(dir.path());
     let auth = Auth::Token(TokenServer { user: Some(("ana", "pw")), ..TokenServer::default() });
-    let registry = Registry::with(Options { auth, tls: Some(certificates), redirect: true });
+    let registry = Registry::with(Options { auth, tls: Some(certificates), redirect: true, ..Options::default() });
     let image = image();
     registry.add(&image, "library/alpine", "latest");
     let proxy = Proxy::start(registry.address(), false);

@@ -84,6 +84,8 @@ pub struct Options {
     pub tls: Option<Certificates>,
     /// Blobs are redirected to the storage server.
     pub redirect: bool,
+    /// Where the token server and the storage server listen, and by which names the registry sends clients there.
+    pub elsewhere: Option<[(TcpListener, &'static str); 2]>,
 }
 
 /// A running registry.
@@ -129,18 +131,26 @@ impl Registry {
     }
 
     /// A registry at a listener of the caller's.
-    pub fn on(listener: TcpListener, options: Options) -> Self {
+    pub fn on(listener: TcpListener, mut options: Options) -> Self {
         let tls = options.tls.as_ref().map(|certificates| certificates.server.clone());
+        let elsewhere = options.elsewhere.take();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let state = Arc::new(State { options, ..State::default() });
         let of = |serve: fn(&State, &Request) -> Answer| {
             let state = state.clone();
             Arc::new(move |request: &Request| serve(&state, request))
         };
-        let tokens = Server::start(tls.clone(), of(State::token));
-        let storage = Server::start(tls.clone(), of(State::storage));
-        *state.token_url.lock().unwrap() = format!("{scheme}://{}/token", tokens.address);
-        *state.storage_url.lock().unwrap() = format!("{scheme}://{}", storage.address);
+        let free = || (TcpListener::bind("127.0.0.1:0").unwrap(), "");
+        let mut urls = Vec::new();
+        let mut start = |(listener, name): (TcpListener, &str), serve: fn(&State, &Request) -> Answer| {
+            let server = Server::start_on(listener, tls.clone(), of(serve));
+            urls.push(format!("{scheme}://{}", if name.is_empty() { &server.address } else { name }));
+            server
+        };
+        let [tokens, storage] = elsewhere.unwrap_or_else(|| [free(), free()]);
+        let (tokens, storage) = (start(tokens, State::token), start(storage, State::storage));
+        *state.token_url.lock().unwrap() = format!("{}/token", urls[0]);
+        *state.storage_url.lock().unwrap() = urls[1].clone();
         let server = Server::start_on(listener, tls, of(State::registry));
         Self { state, server, _others: vec![tokens, storage] }
     }
