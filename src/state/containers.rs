@@ -96,11 +96,8 @@ impl Containers {
                 fsx::create_dir(&making.join(sub), 0o755)?;
             }
             fill(&making, &record)?;
-            fsx::write_atomic(
-                &making.join(STATE),
-                &serde_json::to_vec(&ContainerState::created())?,
-                Durability::Cached,
-            )?;
+            // Both: a record without its state, or with an empty one, is a damaged container.
+            fsx::write_atomic(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, durability)?;
             fsx::write_atomic(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
             fsx::rename(&making, &folder)
         })();
