@@ -114,7 +114,7 @@ fn a_container_that_was_created_is_still_there() {
     for container in ["ended", "running"] {
         next_boot(&sandbox, &["--root", &copy.root(), "rm", "-f", container]).output().ok();
     }
-    sandbox.runr(["--root", &root, "rm", "-f", "-t", "0", "running"]).output().ok();
+    sandbox.runr(["--root", &root, "rm", "-f", "running"]).output().ok();
     assert_eq!(running.wait().code(), 137);
     assert!(Path::new(&root).join("format.json").exists());
 }
