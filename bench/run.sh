@@ -26,7 +26,7 @@ podman() { command podman "${podman_flags[@]}" "$@" 2> >(grep -v level=warning >
 
 finish() {
     [ -z "${registry_pid:-}" ] || kill "$registry_pid" 2>/dev/null || true
-    runr rm -f -a -t 0 >/dev/null 2>&1 || true
+    runr rm -f -a >/dev/null 2>&1 || true
     "$RUNR" __rmtree "$work/runr" "$work/podman" 2>/dev/null || true
     if [ $have_podman = yes ]; then command podman unshare rm -rf -- "$work" 2>/dev/null || true; fi
     rm -rf -- "$work"

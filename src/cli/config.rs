@@ -156,7 +156,7 @@ mod tests {
 
     fn config(globals: Globals, env: &[(&str, &str)], home: Option<&str>) -> Result<Config> {
         let env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Config::from_parts(globals, env, PathBuf::from("/work/dir"), home.map(PathBuf::from))
+        Config::from_parts(globals, env, PathBuf::from("/here/dir"), home.map(PathBuf::from))
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(root(None, &[("XDG_DATA_HOME", "/data")]), Path::new("/data/runr"));
         assert_eq!(root(None, &[("XDG_DATA_HOME", "relative")]), Path::new("/home/ana/.local/share/runr"));
         assert_eq!(root(None, &[("XDG_DATA_HOME", "/data"), ("RUNR_ROOT", "/r")]), Path::new("/r"));
-        assert_eq!(root(Some("../x"), &[("RUNR_ROOT", "/r")]), Path::new("/work/x"));
+        assert_eq!(root(Some("../x"), &[("RUNR_ROOT", "/r")]), Path::new("/here/x"));
     }
 
     #[test]

@@ -96,11 +96,8 @@ impl Containers {
                 fsx::create_dir(&making.join(sub), 0o755)?;
             }
             fill(&making, &record)?;
-            fsx::write_atomic(
-                &making.join(STATE),
-                &serde_json::to_vec(&ContainerState::created())?,
-                Durability::Cached,
-            )?;
+            // Both: a record without its state, or with an empty one, is a damaged container.
+            fsx::write_atomic(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, durability)?;
             fsx::write_atomic(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
             fsx::rename(&making, &folder)
         })();
@@ -245,7 +242,7 @@ impl Containers {
     pub fn load(&self, id: &str) -> Result<Container> {
         let folder = self.paths.container(id);
         let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
-        let mut state = read_state(&folder.join(STATE))?;
+        let mut state: ContainerState = read_json(&folder.join(STATE))?;
         if record.version > VERSION || state.version > VERSION {
             return Err(Error::unsupported(format!("container `{}` was made by a newer runr", short(id))));
         }
@@ -270,17 +267,6 @@ pub fn is_running(folder: &Path) -> Result<bool> {
         Ok(file) => lock::is_locked(&file),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e).doing(|| format!("open `{}`", folder.join(LOCK).display())),
-    }
-}
-
-/// The first `state.json` is not synced, unlike the record: what a power cut leaves of it is an empty file, or none. Every
-/// later one is, so the container was never started.
-fn read_state(path: &Path) -> Result<ContainerState> {
-    match fsx::read_optional(path)? {
-        Some(bytes) if !bytes.is_empty() => {
-            serde_json::from_slice(&bytes).doing(|| format!("read `{}`", path.display()))
-        }
-        _ => Ok(ContainerState::created()),
     }
 }
 

@@ -90,7 +90,6 @@ fn run_block(sandbox: &Sandbox, block: &[Example]) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "until `run` has landed"]
 fn the_examples_of_the_readme_work() {
     need!(userns, shell);
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();

@@ -322,6 +322,35 @@ fn descriptors_of_the_caller_stay_with_the_caller() {
 }
 
 #[test]
+fn the_monitor_has_one_thread_and_keeps_no_descriptor() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "exec 7<.; runr run --rm --name idle busybox sleep 300 >/dev/null 2>&1 & \
+                  until runr ps -q | grep -q .; do sleep 0.1; done; kill -9 $!; wait $!; true";
+    let _ = sandbox.sh(script).output().ok();
+    let monitor = monitor_of(&sandbox);
+    let status = std::fs::read_to_string(format!("/proc/{monitor}/status")).unwrap();
+    assert!(status.lines().any(|l| l == "Threads:\t1"), "{status}");
+    let links = std::fs::read_dir(format!("/proc/{monitor}/fd")).unwrap().flatten();
+    let open: Vec<String> =
+        links.filter_map(|l| Some(std::fs::read_link(l.path()).ok()?.display().to_string())).collect();
+    let foreign: Vec<_> =
+        open.iter().filter(|l| l.starts_with('/') && *l != "/dev/null" && !l.ends_with("/lock")).collect();
+    assert!(foreign.is_empty(), "{open:?}");
+    sandbox.line("rm -f idle").output().ok();
+}
+
+/// The parent of the only container's first process, by the container's record.
+fn monitor_of(sandbox: &Sandbox) -> i32 {
+    let containers = sandbox.store().join("containers");
+    let folder = std::fs::read_dir(containers).unwrap().next().unwrap().unwrap().path();
+    let state: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("state.json")).unwrap()).unwrap();
+    let pid = state["process"]["pid"].as_i64().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
 fn a_killed_command_leaves_its_container_and_a_killed_monitor_leaves_nothing() {
     need!(userns, shell);
     let sandbox = sandbox();

@@ -238,7 +238,7 @@ mod tests {
         let args: RunArgs = super::super::super::typed(&matches)?;
         let mut config = Config::load(Globals { root: Some("/r".into()), ..Globals::default() })?;
         config.env = [("HOME".to_owned(), "/h".to_owned()), ("http_proxy".to_owned(), "p".to_owned())].into();
-        config.working_dir = "/work".into();
+        config.working_dir = "/here".into();
         Ok((args.detach, args.sig_proxy, request(args.create, &config)?))
     }
 
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn where_the_root_comes_from() {
-        assert_eq!(parsed("--rootfs ./r sh").unwrap().2.origin, Origin::Folder("/work/r".into()));
+        assert_eq!(parsed("--rootfs ./r sh").unwrap().2.origin, Origin::Folder("/here/r".into()));
         let r = parsed("--pull=always --platform linux/arm/v7 x").unwrap().2;
         assert_eq!((r.pull, r.platform.unwrap().to_string().as_str()), (Policy::Always, "linux/arm/v7"));
         assert_eq!(parsed("--arch arm64 x").unwrap().2.platform.unwrap().to_string(), "linux/arm64");

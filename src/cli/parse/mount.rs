@@ -285,7 +285,7 @@ mod tests {
             ("/a:/b", "/a+ -> /b "),
             ("/a/../c/:/b/", "/c+ -> /b "),
             (".:/src", "/work+ -> /src "),
-            ("./x/..//y:/src:ro,Z", "/work/y+ -> /src ro Z"),
+            ("./x/..//y:/src:ro,Z", "/here/y+ -> /src ro Z"),
             ("~/x:/src:rw", "/home/ana/x+ -> /src "),
             ("name:/data", "volume name -> /data "),
             ("/data", "volume  -> /data "),
@@ -298,7 +298,7 @@ mod tests {
             ("a/b:/c", "invalid volume `a/b:/c`: `a/b` is no volume name; a path begins with `/` or `./`"),
             ("/a:/b:ro:x", "invalid volume `/a:/b:ro:x`: use SOURCE:TARGET[:OPTIONS]"),
         ] {
-            assert_eq!(show(volume(text, Path::new("/work"), Path::new("/home/ana"))), shown, "{text}");
+            assert_eq!(show(volume(text, Path::new("/here"), Path::new("/home/ana"))), shown, "{text}");
         }
     }
 
@@ -306,7 +306,7 @@ mod tests {
     fn mounts() {
         for (text, shown) in [
             ("type=bind,source=/a,target=/b", "/a -> /b "),
-            ("type=bind,src=x,dst=/b,readonly", "/work/x -> /b ro "),
+            ("type=bind,src=x,dst=/b,readonly", "/here/x -> /b ro "),
             ("type=bind,src=/a,destination=/b,ro=false,bind-propagation=rslave", "/a -> /b rslave"),
             (r#"type=bind,"src=/a,b",dst=/b"#, "/a,b -> /b "),
             ("type=tmpfs,target=/t,tmpfs-size=64m,tmpfs-mode=1777", "tmpfs -> /t size=67108864,mode=1777"),
@@ -321,7 +321,7 @@ mod tests {
             ("type=shiny,dst=/b", "invalid mount `type=shiny,dst=/b`: unknown type `shiny`"),
             ("type=image,src=x,dst=/b", "mount type `image`: not supported yet"),
         ] {
-            assert_eq!(show(mount(text, Path::new("/work"))), shown, "{text}");
+            assert_eq!(show(mount(text, Path::new("/here"))), shown, "{text}");
         }
         assert_eq!(show(tmpfs("/t:size=1m,ro")), "tmpfs -> /t ro size=1m");
         assert!(tmpfs("t").is_err());

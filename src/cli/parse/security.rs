@@ -87,7 +87,7 @@ mod tests {
     fn security_options() {
         let parsed = |list: &[&str]| {
             let list: Vec<String> = list.iter().map(|t| (*t).to_owned()).collect();
-            options(&list, Path::new("/work"))
+            options(&list, Path::new("/here"))
         };
         let all = parsed(&[
             "seccomp=p.json",
@@ -98,7 +98,7 @@ mod tests {
             "systempaths=unconfined",
         ])
         .unwrap();
-        assert_eq!(all.seccomp.as_deref(), Some("/work/p.json"));
+        assert_eq!(all.seccomp.as_deref(), Some("/here/p.json"));
         assert!(all.no_new_privileges);
         assert_eq!((all.mask.len(), all.unmask), (2, vec!["ALL".to_owned()]));
         assert_eq!(all.other, ["label=disable", "systempaths=unconfined"]);
