@@ -284,7 +284,7 @@ mod tests {
         for (text, shown) in [
             ("/a:/b", "/a+ -> /b "),
             ("/a/../c/:/b/", "/c+ -> /b "),
-            (".:/src", "/work+ -> /src "),
+            (".:/src", "/here+ -> /src "),
             ("./x/..//y:/src:ro,Z", "/here/y+ -> /src ro Z"),
             ("~/x:/src:rw", "/home/ana/x+ -> /src "),
             ("name:/data", "volume name -> /data "),
