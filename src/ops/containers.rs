@@ -5,6 +5,7 @@ use crate::base::{Doing, Error, Result};
 use crate::state::containers::{self, Container, short};
 use crate::state::{Containers, Entry, Status};
 use crate::store::Store;
+use crate::store::layers::derived;
 use crate::supervise::orphans;
 use crate::sys::lock::{self, Mode};
 use crate::userns::default_map;
@@ -101,6 +102,6 @@ fn image_user(container: &Container) -> Option<ImageUser> {
         container: container.record.id.clone(),
         image: image.id.clone(),
         running: is_running(container),
-        layers: image.layers.iter().map(|layer| (layer.clone(), map.clone())).collect(),
+        layers: derived(&image.layers).ids().chain(image.layers.clone()).map(|layer| (layer, map.clone())).collect(),
     })
 }

@@ -2,10 +2,13 @@
 
 use super::layers;
 use crate::base::fsx::{self, Durability};
-use crate::base::progress::Progress;
+use crate::base::progress::{Event, Progress};
 use crate::base::{Doing, Error, Kind, Result};
+use crate::image::Digest;
 use crate::image::config::Execution;
+use crate::rootfs::assemble::{self, Stack};
 use crate::rootfs::etcfiles::{self, Hosts, Resolv};
+use crate::rootfs::flatten;
 use crate::runtime::caps::CapSets;
 use crate::runtime::cgroup;
 use crate::runtime::plan::{Extras, Plan, Root};
@@ -13,6 +16,8 @@ use crate::spec::compose::{self, Facts};
 use crate::spec::options::{ContainerOptions, MountKind};
 use crate::state::record::{ContainerRecord, ImageUse, VERSION};
 use crate::state::{Containers, NewContainer};
+use crate::store::layers::derived;
+use crate::store::lease::Lease;
 use crate::store::{Image, Store};
 use crate::unpack::Limits;
 use crate::userns::IdMap;
@@ -53,12 +58,15 @@ pub fn create(
     bind_sources(&options)?;
     // Until the record is written nothing tells `rmi` that the layers are needed.
     let _lease = match base {
-        Base::Image(image, _) => Some(store.lease(&image.config.rootfs.diff_ids)?),
+        Base::Image(image, _) => Some(lease(store, &image.config.rootfs.diff_ids)?),
         Base::Folder(_) => None,
     };
-    let layers = match base {
-        Base::Image(image, _) => layers::ensure(store, image, map, Limits::default(), progress)?,
-        Base::Folder(_) => Vec::new(),
+    let stack = match base {
+        Base::Image(image, _) => {
+            let layers = layers::ensure(store, image, map, Limits::default(), progress)?;
+            Some(assemble::stack(store, &layers, map)?)
+        }
+        Base::Folder(_) => None,
     };
     let record = record(base, &options, command, map)?;
     // A record that goes with its container need not survive a power cut.
@@ -68,14 +76,10 @@ pub fn create(
     let container = Containers::new(store.paths())
         .create(record, durability, |making, _| write_generated(making, &options, &facts))?;
     let composed = compose::compose(image, &options, &facts)?;
-    let root = match base {
-        Base::Image(..) => Root::Overlay {
-            lowers: layers.iter().rev().map(|l| l.fs.clone()).collect(),
-            upper: folder.join("upper"),
-            work: folder.join("work"),
-            new: true,
-        },
-        Base::Folder(path) => Root::Dir(path.to_path_buf()),
+    let root = match (base, stack) {
+        (Base::Folder(path), _) => Root::Dir(path.to_path_buf()),
+        (Base::Image(..), Some(stack)) => image_root(store, stack, &folder, map, progress)?,
+        (Base::Image(..), None) => return Err(Error::new(Kind::Bug, "an image without its layers")),
     };
     let devices = options.devices.iter().map(|d| (d.host.clone(), d.container.clone())).collect();
     let extras = Extras {
@@ -89,6 +93,27 @@ pub fn create(
         devices,
     };
     Ok(Created { container, plan: Plan::new(&composed.spec, extras)? })
+}
+
+/// Leases an image's layers and what is made of them.
+fn lease(store: &Store, diff_ids: &[Digest]) -> Result<Lease> {
+    let derived: Vec<Digest> = derived(diff_ids).ids().collect();
+    store.lease(diff_ids.iter().chain(&derived))
+}
+
+/// An overlay over the image's layers; where the file system or the kernel refuses that, a copy of what they show.
+fn image_root(store: &Store, stack: Stack, folder: &Path, map: &IdMap, progress: &dyn Progress) -> Result<Root> {
+    if store.file_system(map)?.overlay_upper {
+        let Stack { lowers, root_like } = stack;
+        let (upper, work) = (folder.join("upper"), folder.join("work"));
+        return Ok(Root::Overlay { lowers, upper, work, root_like: Some(root_like) });
+    }
+    let warning = "overlay is refused here, so the container gets a copy of the image's files";
+    progress.event(Event::Warning(warning.to_owned()));
+    let copy = folder.join("copy");
+    fsx::create_dir(&copy, 0o755)?;
+    flatten::copy_stack(&stack, &copy, map)?;
+    Ok(Root::Dir(copy))
 }
 
 /// With `--userns keep-id` the command runs as the kept user unless `--user` says otherwise, whatever the image says: that

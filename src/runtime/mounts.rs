@@ -53,9 +53,9 @@ pub(super) fn enter(root: &OwnedFd, plan: &Plan) -> Result<()> {
 
 fn mount_root(plan: &Plan) -> Result<OwnedFd> {
     let mount = match &plan.root {
-        Root::Overlay { lowers, upper, work, new } => {
-            if let (true, Some(top)) = (*new, lowers.first()) {
-                tree::copy_root_metadata(top, upper)?;
+        Root::Overlay { lowers, upper, work, root_like } => {
+            if let Some(layer) = root_like {
+                tree::copy_root_metadata(layer, upper)?;
             }
             overlay(lowers, upper, work)?
         }

@@ -19,8 +19,8 @@ pub enum Root {
         upper: PathBuf,
         /// Overlay's work folder, on upper's file system.
         work: PathBuf,
-        /// `upper` was just made: it gets owner, mode and time of the topmost layer's root.
-        new: bool,
+        /// When `upper` was just made: the layer whose root's owner, mode and time it gets.
+        root_like: Option<PathBuf>,
     },
     /// A folder as it is (`--rootfs`, or the copy made where overlay is refused).
     Dir(PathBuf),

@@ -255,7 +255,8 @@ impl Store {
 
 fn digests_of(manifest: &Manifest, config: Option<&ImageConfig>) -> impl Iterator<Item = Digest> {
     let blobs = manifest.layers.iter().chain([&manifest.config]).map(|d| d.digest.clone()).collect::<Vec<_>>();
-    let diff_ids = config.map(|c| c.rootfs.diff_ids.clone()).unwrap_or_default();
+    let mut diff_ids = config.map(|c| c.rootfs.diff_ids.clone()).unwrap_or_default();
+    diff_ids.extend(layers::derived(&diff_ids).ids());
     blobs.into_iter().chain(diff_ids)
 }
 

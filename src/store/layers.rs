@@ -65,6 +65,43 @@ pub struct PendingLink {
     pub target: String,
 }
 
+/// The kernel takes no more lower folders in one overlay (OVL_MAX_STACK).
+pub const MAX_LOWERS: usize = 500;
+
+/// The layers that `rootfs::assemble` may make for a stack: their names, in place of a diff id. They are kept as long as the
+/// stack is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    /// Lies on top and sets right what the layers could not know of one another.
+    pub fixup: Digest,
+    /// Stands for the lowest ones where there are too many: its name, and for how many (each counted once).
+    pub merged: Option<(Digest, usize)>,
+}
+
+/// What may be made for a stack of layers, lowest first.
+pub fn derived(diff_ids: &[Digest]) -> Derived {
+    // A layer that comes again higher up counts there only.
+    let unique: Vec<&Digest> =
+        diff_ids.iter().enumerate().filter(|(i, id)| !diff_ids[i + 1..].contains(id)).map(|(_, id)| id).collect();
+    let name = |what: &str, ids: &[&Digest]| {
+        let lines: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        Digest::of(format!("runr {what}, version 1\n{lines}").as_bytes())
+    };
+    // One place is for the merged layer, one for the fix-up layer.
+    let merged = (unique.len() >= MAX_LOWERS).then(|| unique.len() - (MAX_LOWERS - 2));
+    Derived {
+        fixup: name("fix-up layer", &unique),
+        merged: merged.map(|count| (name("merged layers", &unique[..count]), count)),
+    }
+}
+
+impl Derived {
+    /// All names.
+    pub fn ids(self) -> impl Iterator<Item = Digest> {
+        [Some(self.fixup), self.merged.map(|m| m.0)].into_iter().flatten()
+    }
+}
+
 /// What [`Store::begin_layer`] found.
 #[derive(Debug)]
 pub enum LayerSlot {
