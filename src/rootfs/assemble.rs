@@ -43,6 +43,15 @@ pub struct Stack {
 /// # Errors
 /// `Corrupt` when a hard link's target is in no lower layer; those of the store and of the file system.
 pub fn stack(store: &Store, layers: &[Layer], map: &IdMap) -> Result<Stack> {
+    let stacked = try_stack(store, layers, map);
+    if stacked.is_err() {
+        // What was half made may fill the disk.
+        drop(store.empty_trash());
+    }
+    stacked
+}
+
+fn try_stack(store: &Store, layers: &[Layer], map: &IdMap) -> Result<Stack> {
     // A layer that comes twice is the same folder twice, which overlay refuses, and the lower one adds nothing.
     let unique: Vec<&Layer> = layers
         .iter()
@@ -144,10 +153,10 @@ impl<'a> Fixup<'a> {
     /// Finds out what is needed and writes it into the empty folder `dest`.
     fn make(mut self, dest: &Path) -> Result<Made> {
         for name in self.implied.iter().skip(1).flatten() {
-            if let Found::Dir(dir) = self.merged.walk(name)? {
-                if self.told_by(&dir, name) != 0 {
-                    self.dirs.insert(name.clone());
-                }
+            if let Found::Dir(dir) = self.merged.walk(name)?
+                && self.told_by(&dir, name) != 0
+            {
+                self.dirs.insert(name.clone());
             }
         }
         self.find_links()?;

@@ -120,10 +120,10 @@ pub(super) fn metadata(from: impl AsFd, stat: &FileStat, to: impl AsFd) -> Resul
     fchmod(&to, Mode::from_bits_truncate(stat.st_mode & 0o7777))?;
     for name in xattr::list(&from)? {
         let kept = name == b"security.capability" || name.starts_with(b"system.posix_acl_");
-        if kept || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")) {
-            if let Some(value) = xattr::get(&from, &name)? {
-                xattr::set(&to, &name, &value)?;
-            }
+        if (kept || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")))
+            && let Some(value) = xattr::get(&from, &name)?
+        {
+            xattr::set(&to, &name, &value)?;
         }
     }
     let (atime, mtime) = times(stat);

@@ -24,15 +24,19 @@ impl Store {
 
     /// Like [`Store::discard`], but only moves, and returns the folder in the trash: for who deletes it soon itself.
     pub fn retire(&self, path: &Path, map: &IdMap) -> Result<PathBuf> {
-        let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
-        fsx::create_dir(&trash, 0o700)?;
-        let moved = write_map(&trash, map).and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
-        if moved.is_err() {
-            fsx::remove_dir_all(&trash)?;
-        }
-        match moved {
-            Err(e) if e.is_missing() => Ok(trash),
-            other => other.map(|()| trash),
+        loop {
+            let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
+            fsx::create_dir(&trash, 0o700)?;
+            let moved = write_map(&trash, map).and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
+            if moved.is_err() {
+                fsx::remove_dir_all(&trash)?;
+            }
+            match moved {
+                // Somebody who empties the trash has deleted the new folder before it was filled.
+                Err(e) if e.is_missing() && path.symlink_metadata().is_ok() => {}
+                Err(e) if e.is_missing() => return Ok(trash),
+                other => return other.map(|()| trash),
+            }
         }
     }
 

@@ -30,5 +30,6 @@ mod registry;
 mod rules;
 mod run;
 mod sandboxes;
+mod stacking;
 mod store;
 mod unpack;

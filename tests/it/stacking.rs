@@ -1,0 +1,162 @@
+//! What containers see of layers that were unpacked without knowing one another.
+
+use crate::support::layer::Kind;
+use crate::support::{Entry, ImageBuilder, Layer, Output, Sandbox, base_layer};
+
+/// Pulls an image of the base layer and these.
+fn pull(sandbox: &Sandbox, layers: &[Layer]) -> Output {
+    let image = layers.iter().fold(ImageBuilder::new().layer(&base_layer()), |image, layer| image.layer(layer));
+    let archive = sandbox.path("image.tar");
+    image.build().write_docker_archive(&archive, &["stacked:latest"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output()
+}
+
+fn run(sandbox: &Sandbox, script: &str) -> Output {
+    sandbox.runr(["run", "--rm", "--network", "none", "stacked", "sh", "-c", script]).output()
+}
+
+/// Pulls, runs a script, returns what it printed; twice, because the second run finds what the first has made.
+#[track_caller]
+fn shown(layers: &[Layer], script: &str) -> String {
+    let sandbox = Sandbox::new();
+    pull(&sandbox, layers).ok();
+    let first = run(&sandbox, script).ok();
+    assert_eq!(run(&sandbox, script).ok(), first);
+    sandbox.runr(["rmi", "stacked"]).output().ok();
+    let left: Vec<_> = std::fs::read_dir(sandbox.store().join("layers")).unwrap().collect();
+    assert!(left.is_empty(), "layers of a removed image stay: {left:?}");
+    first
+}
+
+#[test]
+fn implied_directories_are_as_the_lower_layer_has_them() {
+    need!(userns, overlay, shell);
+    let lower = Layer::new()
+        .entry(Entry::new("tmp", Kind::Dir).mode(0o1777).mtime(1_000_000_001))
+        .entry(Entry::new("deep", Kind::Dir).mode(0o711).mtime(1_000_000_002))
+        .entry(Entry::new("deep/er", Kind::Dir).mode(0o2750).mtime(1_000_000_003))
+        .dir("replaced", 0o700)
+        .dir("opaque", 0o700);
+    let middle = Layer::new().file("tmp/foo", "foo").file("deep/er/file", "x");
+    let upper = Layer::new().file("deep/er/other/f", "y").whiteout("replaced").file("fresh/f", "z");
+    let top = Layer::new().file("replaced/new/f", "").file("opaque/f", "").opaque("opaque");
+    let script = "stat -c '%n %a %Y' /tmp /deep /deep/er && stat -c '%n %a' /deep/er/other /replaced /opaque /fresh && \
+        cat /tmp/foo /deep/er/file /deep/er/other/f";
+    assert_eq!(
+        shown(&[lower, middle, upper, top], script),
+        "/tmp 1777 1000000001\n/deep 711 1000000002\n/deep/er 2750 1000000003\n\
+         /deep/er/other 755\n/replaced 755\n/opaque 755\n/fresh 755\nfooxy"
+    );
+}
+
+#[test]
+fn implied_directories_keep_the_lower_owner() {
+    need!(userns, overlay, subids, shell);
+    let lower = Layer::new()
+        .entry(Entry::new("srv", Kind::Dir).owner(33, 44).mode(0o750))
+        .entry(Entry::new("srv/app", Kind::Dir).owner(1000, 1000).mode(0o2770));
+    let script = "stat -c '%n %a %u:%g' /srv /srv/app /srv/app/f";
+    assert_eq!(
+        shown(&[lower, Layer::new().file("srv/app/f", "")], script),
+        "/srv 750 33:44\n/srv/app 2770 1000:1000\n/srv/app/f 644 0:0\n"
+    );
+}
+
+#[test]
+fn hard_links_reach_into_lower_layers() {
+    need!(userns, overlay, shell);
+    let lower = Layer::new()
+        .dir("real", 0o755)
+        .entry(Entry::new("real/tool", Kind::File(b"tool".to_vec())).mode(0o4755).mtime(1_000_000_000))
+        .symlink("alias", "/real")
+        .symlink("real/link", "tool")
+        .file("old/name", "old")
+        .file("hidden", "hidden");
+    let upper = Layer::new()
+        .hardlink("new/a", "alias/tool")
+        .hardlink("new/b", "real/tool")
+        .hardlink("new/link", "real/link")
+        .hardlink("new/c", "new/a")
+        .hardlink("gone", "hidden")
+        .hardlink("old/name", "real/tool");
+    let top = Layer::new().whiteout("gone").file("new/own", "").hardlink("new/d", "new/c");
+    let script = "stat -c '%n %a %Y %h' /new/a /new/b /new/c /new/d && cat /new/a /new/d /old/name && \
+        readlink /new/link && ls / | grep -c gone || true";
+    assert_eq!(
+        shown(&[lower, upper, top], script),
+        "/new/a 4755 1000000000 5\n/new/b 4755 1000000000 5\n/new/c 4755 1000000000 5\n/new/d 4755 1000000000 5\n\
+         tooltooltooltool\n0\n"
+    );
+}
+
+#[test]
+fn a_hard_link_to_nothing_names_both() {
+    need!(userns, overlay, shell);
+    for (lower, link) in [
+        (Layer::new(), Layer::new().hardlink("a", "no/such")),
+        (Layer::new().file("f", ""), Layer::new().symlink("out", "/../..").hardlink("a", "out/etc/shadow")),
+    ] {
+        let sandbox = Sandbox::new();
+        let layers = [lower, link, Layer::new().file("z", "")];
+        pull(&sandbox, &layers).ok();
+        let said = run(&sandbox, "true").fails(125);
+        assert!(said.contains("hard link `a`: its target `"), "{said}");
+        assert!(said.contains("is in no lower layer"), "{said}");
+        sandbox.runr(["rmi", "stacked"]).output().ok();
+    }
+    let sandbox = Sandbox::new();
+    let layers = [Layer::new().file("f", ""), Layer::new().whiteout("f"), Layer::new().hardlink("a", "f")];
+    pull(&sandbox, &layers).ok();
+    let said = run(&sandbox, "true").fails(125);
+    assert!(said.contains("hard link `a`: its target `f` is in no lower layer"), "{said}");
+}
+
+#[test]
+fn the_same_layer_may_come_twice() {
+    need!(userns, overlay, shell);
+    let (a, b) = (Layer::new().file("f", "a").file("g", "a"), Layer::new().file("f", "b").whiteout("g"));
+    let empty = Layer::new();
+    let layers = [a.clone(), empty.clone(), b, a, empty];
+    assert_eq!(shown(&layers, "cat /f /g"), "aa");
+}
+
+#[test]
+fn the_root_is_like_the_topmost_layer_that_names_it() {
+    need!(userns, overlay, shell);
+    let root = |mode| Layer::new().entry(Entry::new("./", Kind::Dir).mode(mode).mtime(1_000_000_009));
+    let layers = [root(0o700).file("a", ""), root(0o711).file("b", ""), Layer::new().file("c", "")];
+    assert_eq!(shown(&layers, "stat -c %a /"), "711\n");
+}
+
+#[test]
+fn whiteouts_and_opaque_directories_hide() {
+    need!(userns, overlay, shell);
+    let lower = Layer::new().file("d/a", "").file("d/b", "").file("o/low", "").file("x/y/z", "").file("again", "1");
+    let upper = Layer::new().whiteout("d/a").opaque("o").file("o/high", "").whiteout("x").whiteout("again");
+    let top = Layer::new().file("x/new", "").file("again", "2");
+    assert_eq!(shown(&[lower, upper, top], "ls /d /o /x; cat /again"), "/d:\nb\n\n/o:\nhigh\n\n/x:\nnew\n2");
+}
+
+#[test]
+fn without_overlay_the_container_gets_a_copy() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    let lower = Layer::new().dir("tmp", 0o1777).file("gone", "").file("d/kept", "kept").hardlink("d/second", "d/kept");
+    let upper = Layer::new().file("tmp/foo", "foo").whiteout("gone").hardlink("up", "d/kept");
+    pull(&sandbox, &[lower, upper]).ok();
+    sandbox.runr(["doctor"]).output().bytes.clear();
+    // As if this file system had been found to refuse it.
+    let format = sandbox.store().join("format.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&format).unwrap()).unwrap();
+    for found in json["file_systems"].as_array_mut().unwrap() {
+        found["overlay_upper"] = false.into();
+    }
+    std::fs::write(&format, serde_json::to_vec(&json).unwrap()).unwrap();
+    let script = "stat -c '%a' /tmp && cat /d/kept /up && stat -c '%h' /d/second && echo new >/d/kept && cat /d/second; \
+        ls / | grep -c gone";
+    for _ in 0..2 {
+        let out = run(&sandbox, script);
+        assert!(out.stderr.contains("overlay is refused here"), "{}", out.stderr);
+        assert_eq!(out.exits(1), "1777\nkeptkept2\nnew\n0\n");
+    }
+}
