@@ -18,7 +18,7 @@ use super::merged::{Found, MergedDir, Part, c_string};
 use crate::base::{Doing, Error, Result};
 use crate::image::Digest;
 use crate::store::layers::{derived, escape, unescape};
-use crate::store::{Layer, LayerMeta, LayerSlot, Store};
+use crate::store::{Layer, LayerBuilder, LayerMeta, LayerSlot, Store};
 use crate::userns::{self, IdMap};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
@@ -86,7 +86,7 @@ fn merge(store: &Store, id: &Digest, layers: &[&Layer], map: &IdMap) -> Result<P
     let (lowers, dest): (Vec<PathBuf>, _) = (layers.iter().rev().map(|l| l.fs.clone()).collect(), builder.fs_dir());
     let root_like = &lowers[lowers.len() - 1];
     userns::run(map, || flatten(&lowers, root_like, &dest, How::Link)).doing(|| "merge the image's lowest layers")?;
-    Ok(builder.commit(LayerMeta::new(id.clone(), map.clone(), 0))?.fs)
+    Ok(commit(store, builder, LayerMeta::new(id.clone(), map.clone(), 0))?.fs)
 }
 
 /// How records name the layer's root.
@@ -107,7 +107,14 @@ fn fixup_layer(store: &Store, id: &Digest, layers: &[&Layer], map: &IdMap) -> Re
         userns::run(map, || Fixup::new(layers)?.make(&dest)).doing(|| "put the image's layers together")?;
     let mut meta = LayerMeta::new(id.clone(), map.clone(), made.size);
     meta.implied_dirs = made.names;
-    builder.commit(meta)
+    commit(store, builder, meta)
+}
+
+/// Also has the new layer synced, and what it replaced deleted, by a process that nobody waits for.
+fn commit(store: &Store, builder: LayerBuilder, meta: LayerMeta) -> Result<Layer> {
+    let layer = builder.commit(meta)?;
+    store.sync_in_background(&[])?;
+    Ok(layer)
 }
 
 /// What the fix-up layer turned out to hold.
