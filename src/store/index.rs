@@ -34,6 +34,9 @@ pub(super) fn lay_out(paths: &Paths) -> Result<()> {
     let images = paths.images();
     fsx::ensure_dir(&images.join("blobs"), 0o755)?;
     fsx::ensure_dir(&images.join("blobs/sha256"), 0o755)?;
+    // Whoever holds the index's lock removes what others left half-written here: a first write must not be among it.
+    fsx::ensure_dir(&paths.tmp(), 0o700)?;
+    let _lock = ObjectLock::acquire(&paths.tmp().join("index.lock"))?;
     fsx::write_atomic(&images.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#, Durability::Synced)?;
     if !path(paths).exists() {
         write(paths, &empty())?;

@@ -161,7 +161,7 @@ impl Drop for Sandbox {
         let check = self.check.get() && !std::thread::panicking();
         if self.has_containers() || !self.leftovers().is_empty() {
             // Ends what the test left running on purpose; it also sweeps what killed commands left in `tmp/`.
-            drop(self.runr(["rm", "--force", "--all", "--time", "0"]).try_output());
+            drop(self.runr(["rm", "--force", "--all"]).try_output());
         }
         let leaked = leaks::wait_gone(&self.dir, check);
         // A folder being deleted by a monitor after it reported the exit is gone when the monitor is.
