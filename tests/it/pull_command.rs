@@ -33,6 +33,8 @@ fn a_terminal_gets_bars_that_go_away() {
     let image = image("y");
     registry.push(&image, "app", "1");
     let mut pty = Pty::start(sandbox.runr(["pull", &registry.name("app:1")]).env("TERM", "xterm"));
+    // What a program wrote last may still be on its way when it has ended.
+    pty.expect(image.id());
     let code = pty.wait();
     let shown = pty.seen().to_owned();
     assert_eq!(code, 0, "{shown}");
