@@ -91,7 +91,7 @@ fn wait_for_end(folder: &Path) -> Result<std::fs::File> {
 
 /// True if the status is one that `rm` refuses without `-f`.
 pub fn is_running(container: &Container) -> bool {
-    container.state.status == Status::Running
+    container.state.status.is_alive()
 }
 
 /// What a container means to the image it was made from.

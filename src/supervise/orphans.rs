@@ -86,7 +86,7 @@ pub fn list(store: &Store) -> Result<Vec<Entry>> {
     let mut entries = all.list()?;
     for entry in &entries {
         match entry {
-            Entry::Good(container) if container.state.status != Status::Running => settle(store, container)?,
+            Entry::Good(container) if !container.state.status.is_alive() => settle(store, container)?,
             _ => {}
         }
     }
