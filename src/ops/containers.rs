@@ -3,7 +3,7 @@
 use super::images::ImageUser;
 use crate::base::{Doing, Error, Result};
 use crate::state::containers::{self, Container, short};
-use crate::state::{Containers, Entry, Status};
+use crate::state::{Containers, Entry};
 use crate::store::Store;
 use crate::store::layers::derived;
 use crate::supervise::orphans;

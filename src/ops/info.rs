@@ -5,7 +5,7 @@ use super::container_list;
 use crate::base::Result;
 use crate::image::Platform;
 use crate::runtime::cgroup;
-use crate::state::{Entry, Status};
+use crate::state::Entry;
 use crate::store::Store;
 use crate::userns;
 use serde_json::{Value, json};

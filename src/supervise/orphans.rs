@@ -5,7 +5,7 @@ use crate::base::{Result, fsx};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::containers::{self, Container};
 use crate::state::record::ContainerState;
-use crate::state::{Containers, Entry, Status};
+use crate::state::{Containers, Entry};
 use crate::store::Store;
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::userns;
