@@ -3,7 +3,7 @@
 use super::parse::process::Attach;
 use crate::base::{Doing, Error, Result};
 use crate::supervise::client::{Companion, Relay};
-use crate::supervise::monitor::Stdio;
+use crate::supervise::process::Stdio;
 use crate::sys::term;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};

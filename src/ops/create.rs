@@ -139,6 +139,10 @@ fn record(base: &Base<'_>, options: &ContainerOptions, command: Vec<String>, map
         }
         Base::Folder(path) => (None, Some(path.to_path_buf())),
     };
+    let image_signal = match base {
+        Base::Image(image, _) => image.config.config.stop_signal.clone(),
+        Base::Folder(_) => None,
+    };
     Ok(ContainerRecord {
         version: VERSION,
         id: Containers::new_id()?,
@@ -149,6 +153,7 @@ fn record(base: &Base<'_>, options: &ContainerOptions, command: Vec<String>, map
         command,
         options: options.clone(),
         map: map.clone(),
+        stop_signal: options.stop_signal.clone().or(image_signal),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::ops::create::{Base, Created};
 use crate::spec::ContainerOptions;
 use crate::store::{Image, Store};
 use crate::supervise::client;
-use crate::supervise::monitor::Stdio;
+use crate::supervise::process::Stdio;
 use crate::userns::IdMap;
 use clap::ArgMatches;
 use std::io::Write;
@@ -38,7 +38,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, attach)?;
     let raw = wiring.raw_mode()?;
     let Wiring { stdio, companion, size, .. } = wiring;
-    let channel = ops::run::start(&store, created, stdio, size)?;
+    let channel = ops::run::start(&store, created, stdio, size, true)?;
     let mut warnings = Vec::new();
     let code = client::accompany(&channel, &signals, companion, |pid, notes| {
         warnings = notes;
@@ -54,7 +54,8 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 /// `--detach`: starts the container and prints its id. Its monitor goes on alone.
 fn leave(context: &mut Context, store: &Store, created: Created, options: &ContainerOptions) -> Result<Exit> {
     let id = created.container.record.id.clone();
-    let channel = ops::run::start(store, created, Stdio::default(), None)?;
+    let stdio = Stdio { keep_stdin_open: options.interactive, ..Stdio::default() };
+    let channel = ops::run::start(store, created, stdio, None, false)?;
     let (pid, notes) = client::await_start(&channel)?;
     if let Some(path) = &options.pidfile {
         write_new(path, &pid.to_string(), true)?;
