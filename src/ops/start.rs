@@ -77,7 +77,10 @@ pub fn take(store: &Store, word: &str) -> Result<Taken> {
             return Ok(Taken::Running(Box::new(container)));
         }
         if begin.elapsed() > PATIENCE {
-            return Err(Error::conflict(format!("container `{}` is being started or removed by another command", short(&id))));
+            return Err(Error::conflict(format!(
+                "container `{}` is being started or removed by another command",
+                short(&id)
+            )));
         }
         std::thread::sleep(Duration::from_millis(2));
     }

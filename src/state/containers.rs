@@ -163,18 +163,62 @@ impl Containers {
     pub fn drop_name(&self, name: &str, id: &str) -> Result<()> {
         // Between the look and the removal the name could pass to another container, so both happen under the folder's lock,
         // and only removals need it: making a symlink is atomic.
-        let guard = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.paths.names().join(".lock"));
-        let guard = guard.doing(|| "open the lock of the container names")?;
-        lock::lock(&guard, Mode::Exclusive)?;
+        let _guard = self.lock_names()?;
+        self.drop_name_locked(name, id)
+    }
+
+    fn drop_name_locked(&self, name: &str, id: &str) -> Result<()> {
         if self.name_holder(name)?.as_deref() == Some(id) {
             fsx::remove_file(&self.paths.names().join(name))?;
         }
         Ok(())
+    }
+
+    fn lock_names(&self) -> Result<File> {
+        let path = self.paths.names().join(".lock");
+        let guard = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let guard = guard.doing(|| "open the lock of the container names")?;
+        lock::lock(&guard, Mode::Exclusive)?;
+        Ok(guard)
+    }
+
+    /// Replaces a container's record by what `change` makes of it, and returns that. Changes come one after the other; the
+    /// container's id stays.
+    ///
+    /// Errors: `change`'s own, after which nothing is changed; one of [`Error::is_missing`] when there is no such container.
+    pub fn change(&self, id: &str, change: impl FnOnce(&mut ContainerRecord) -> Result<()>) -> Result<ContainerRecord> {
+        let _guard = self.lock_names()?;
+        self.change_locked(id, change)
+    }
+
+    fn change_locked(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut ContainerRecord) -> Result<()>,
+    ) -> Result<ContainerRecord> {
+        let path = self.paths.container(id).join(CONFIG);
+        let mut record: ContainerRecord = read_json(&path)?;
+        change(&mut record)?;
+        let durability = if record.options.remove { Durability::Cached } else { Durability::Synced };
+        fsx::write_atomic(&path, &serde_json::to_vec(&record)?, durability)?;
+        Ok(record)
+    }
+
+    /// Gives a container another name. The new name stands for it before the old one is free.
+    ///
+    /// Errors: `Conflict` when the name is taken, `Usage` when it is no name.
+    pub fn rename(&self, id: &str, name: &str) -> Result<()> {
+        // Killed half-way the container has two names, one of which goes when somebody asks for it after the container's end.
+        self.take_name(name, id)?;
+        let _guard = self.lock_names()?;
+        let mut old = String::new();
+        let changed = self.change_locked(id, |record| {
+            old = std::mem::replace(&mut record.name, name.to_owned());
+            record.options.name = Some(name.to_owned());
+            Ok(())
+        });
+        self.drop_name_locked(if changed.is_ok() { &old } else { name }, id)?;
+        changed.map(drop)
     }
 
     fn name_holder(&self, name: &str) -> Result<Option<String>> {
