@@ -32,8 +32,6 @@ pub struct Assignment {
     pub stdio: Stdio,
     /// First size of its terminal.
     pub size: Option<Size>,
-    /// The command stays with the container: its streams are waited for, and its going away is not the container's end.
-    pub foreground: bool,
 }
 
 impl Assignment {
@@ -115,8 +113,9 @@ impl Service {
     pub(super) fn begin(&mut self) -> Result<()> {
         let assignment = &mut self.assignment;
         let id = short(&assignment.container.record.id).to_owned();
+        let keep = assignment.record().options.interactive && !assignment.stdio.foreground;
         let (mut process, input) =
-            process::make(&assignment.plan, &id, &mut assignment.stdio, &mut self.outputs, assignment.size)?;
+            process::make(&assignment.plan, &id, &mut assignment.stdio, keep, &mut self.outputs, assignment.size)?;
         self.inputs.extend(input);
         let state = &mut self.state;
         state.status = Status::Running;

@@ -18,10 +18,10 @@ use std::path::Path;
 pub struct Stdio {
     /// What the container reads; `None` is nothing (/dev/null).
     pub stdin: Option<OwnedFd>,
+    /// The command stays with the container and is told of its end.
+    pub foreground: bool,
     /// `stdin` is a pipe that the command fills from a terminal.
     pub stdin_is_relayed: bool,
-    /// There is no `stdin` yet, but attached clients may write to the container (`-d -i`).
-    pub keep_stdin_open: bool,
     /// Where its output goes, or its terminal's; `None` is nowhere.
     pub stdout: Option<OwnedFd>,
     /// Where its errors go.
@@ -41,16 +41,18 @@ pub(super) struct Process {
     pub(super) deadline: Option<u64>,
 }
 
-/// Makes the process up to the moment before it executes. What it writes goes to `outputs` from then on.
+/// Makes the process up to the moment before it executes. What it writes goes to `outputs` from then on. With `keep_stdin` attached
+/// clients may write to it although there is no input yet (`-d -i`).
 pub(super) fn make(
     plan: &Plan,
     id: &str,
     stdio: &mut Stdio,
+    keep_stdin: bool,
     outputs: &mut [Output; 2],
     size: Option<Size>,
 ) -> Result<(Process, Option<Input>)> {
     let cgroup = Cgroup::create(id);
-    let (given, stdin) = wire(plan, stdio, outputs)?;
+    let (given, stdin) = wire(plan, stdio, keep_stdin, outputs)?;
     let prepared = match prepare(plan, given, cgroup.as_ref()) {
         Ok(prepared) => prepared,
         Err(e) => {
@@ -77,7 +79,12 @@ fn ending(relayed: bool) -> Option<u8> {
 }
 
 /// The container's ends of its streams; the monitor's go to `outputs`.
-fn wire(plan: &Plan, stdio: &mut Stdio, outputs: &mut [Output; 2]) -> Result<(Streams, Option<OwnedFd>)> {
+fn wire(
+    plan: &Plan,
+    stdio: &mut Stdio,
+    keep_stdin: bool,
+    outputs: &mut [Output; 2],
+) -> Result<(Streams, Option<OwnedFd>)> {
     if plan.process.terminal {
         return Ok((Streams::default(), None));
     }
@@ -90,7 +97,7 @@ fn wire(plan: &Plan, stdio: &mut Stdio, outputs: &mut [Output; 2]) -> Result<(St
     }
     streams.stdin = stdio.stdin.take();
     let mut own = None;
-    if streams.stdin.is_none() && stdio.keep_stdin_open {
+    if streams.stdin.is_none() && keep_stdin {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).doing(|| "create pipe")?;
         streams.stdin = Some(read);
         own = Some(write);

@@ -59,7 +59,7 @@ impl Service {
         };
         let mut owner = Session::new(OWNER, client);
         owner.wants_start = true;
-        owner.wants_end = assignment.foreground;
+        owner.wants_end = assignment.stdio.foreground;
         let mut outputs = [Output::new(Stream::Stdout), Output::new(Stream::Stderr)];
         let stdio = &mut assignment.stdio;
         for (output, sink) in outputs.iter_mut().zip([stdio.stdout.take(), stdio.stderr.take()]) {
