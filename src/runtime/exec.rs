@@ -190,12 +190,14 @@ impl Starting {
     pub fn step(&mut self) -> Result<Option<Executing>> {
         match self.channel.receive::<Said>()? {
             Some((Said::Joined { pid }, fds)) => {
-                let pidfd = fds.into_iter().next().ok_or_else(|| Error::new(Kind::Bug, "a process without its descriptor"))?;
+                let pidfd =
+                    fds.into_iter().next().ok_or_else(|| Error::new(Kind::Bug, "a process without its descriptor"))?;
                 self.cloned = Some(Cloned { pid: Pid::from_raw(pid), pidfd });
             }
             Some((Said::Ready { handed, .. }, fds)) => {
                 self.ready = true;
-                self.terminal = handed.into_iter().zip(fds).find(|(what, _)| *what == Handed::Terminal).map(|(_, fd)| fd);
+                self.terminal =
+                    handed.into_iter().zip(fds).find(|(what, _)| *what == Handed::Terminal).map(|(_, fd)| fd);
             }
             Some((Said::Failed(e), _)) => return Err(e),
             None if self.went => {

@@ -78,9 +78,7 @@ pub(super) fn take_root_ids() -> Result<()> {
     // did not have anyway.
     let _ = setgroups(&[]);
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
-    setresgid(gid, gid, gid)
-        .and_then(|()| setresuid(uid, uid, uid))
-        .doing(|| "become root of the user namespace")?;
+    setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).doing(|| "become root of the user namespace")?;
     // A change of ids makes the process dumpable again when the kernel's `suid_dumpable` says so.
     nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
 }
