@@ -6,6 +6,7 @@ pub mod container_list;
 pub mod containers;
 pub mod create;
 pub mod doctor;
+pub mod events;
 pub mod idmap;
 pub mod image_list;
 pub mod images;
