@@ -122,7 +122,7 @@ fn same_image(name: &str, wanted: &str) -> bool {
 pub fn document(event: &Event, zone: &TimeZone, truncate: bool) -> Result<Value> {
     let id = shown_id(event, truncate);
     let action = event.docker_action();
-    let time = local(event, zone)?.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
+    let time = local(event, zone, "%Y-%m-%dT%H:%M:%S%.f")?;
     let labels: Map<String, Value> = event.attributes.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     let exit_code = event.attributes.get("exitCode").and_then(|code| code.parse::<i64>().ok());
     Ok(json!({
@@ -139,7 +139,7 @@ pub fn document(event: &Event, zone: &TimeZone, truncate: bool) -> Result<Value>
 
 /// One line as docker prints it: time, type, action, id, and attributes in order.
 pub fn line(event: &Event, zone: &TimeZone, truncate: bool) -> Result<String> {
-    let time = local(event, zone)?.strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string();
+    let time = local(event, zone, "%Y-%m-%dT%H:%M:%S.%9f")?;
     let attributes: Vec<String> =
         actor(event).iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
     let mut text = format!("{time} {} {}", event.topic.word(), event.docker_action());
@@ -153,10 +153,13 @@ pub fn line(event: &Event, zone: &TimeZone, truncate: bool) -> Result<String> {
     Ok(text.replace('\n', "\\n"))
 }
 
-fn local(event: &Event, zone: &TimeZone) -> Result<jiff::ZonedDateTime> {
+/// RFC 3339 in a zone, as Go writes it: UTC is `Z`.
+fn local(event: &Event, zone: &TimeZone, form: &str) -> Result<String> {
     let time = Timestamp::from_nanosecond(event.time_nano.into());
     let time = time.map_err(|e| Error::corrupt(format!("event of an impossible time: {e}")))?;
-    Ok(time.to_zoned_datetime(zone.clone()))
+    let time = time.to_zoned_datetime(zone.clone());
+    let offset = time.strftime("%:z").to_string();
+    Ok(format!("{}{}", time.strftime(form), if offset == "+00:00" { "Z" } else { &offset }))
 }
 
 /// docker's attributes: labels, image and name among them, sorted.
@@ -227,7 +230,7 @@ mod tests {
     fn text_and_document() {
         assert_eq!(
             line(&died(), &TimeZone::UTC, false).unwrap(),
-            "2026-01-31T12:00:00.000000005+00:00 container die 0123456789abcdef (exitCode=3, image=alpine, l=v, name=web)"
+            "2026-01-31T12:00:00.000000005Z container die 0123456789abcdef (exitCode=3, image=alpine, l=v, name=web)"
         );
         let document = document(&died(), &TimeZone::UTC, true).unwrap();
         for (place, value) in [
@@ -241,7 +244,7 @@ mod tests {
             ("/ContainerExitCode", json!(3)),
             ("/time", json!(1_769_860_800)),
             ("/timeNano", json!(1_769_860_800_000_000_005i64)),
-            ("/Time", json!("2026-01-31T12:00:00.000000005+00:00")),
+            ("/Time", json!("2026-01-31T12:00:00.000000005Z")),
         ] {
             assert_eq!(document.pointer(place), Some(&value), "{place}");
         }

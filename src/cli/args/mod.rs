@@ -8,6 +8,7 @@ pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod image;
 pub(crate) mod known;
+pub(crate) mod life;
 pub(crate) mod locate;
 pub(crate) mod parse;
 pub(crate) mod system;
@@ -79,6 +80,13 @@ pub(crate) const GROUPS: &[(&str, &str)] =
 /// All commands, in the order in which help lists them.
 pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<container::RunArgs>(&["run", "container run"], "Run a command in a new container", commands::run::run),
+    entry::<life::CreateCommandArgs>(
+        &["create", "container create"],
+        "Make a container without starting it",
+        commands::create::run,
+    ),
+    entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
+    entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<container::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",
