@@ -2,7 +2,10 @@
 //! (cgroups(7), "Delegation"); none elsewhere. Limits and controllers come with the issue that needs them.
 
 use crate::base::{Doing, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, Pid, access};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// A cgroup made for one container.
@@ -30,6 +33,12 @@ impl Cgroup {
     /// Takes over the cgroup of a monitor that is gone.
     pub fn at(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    /// Its folder, opened as a place.
+    pub(super) fn open(&self) -> Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        nix::fcntl::open(&self.folder, flags, Mode::empty()).doing(|| format!("open `{}`", self.folder.display()))
     }
 
     /// Moves a process into it.

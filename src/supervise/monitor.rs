@@ -170,7 +170,7 @@ fn wire(assignment: &mut Assignment) -> Result<(Streams, Vec<Stream>)> {
     let stdio = &mut assignment.stdio;
     let stdout = output(stdio.stdout.take())?;
     let stderr = output(stdio.stderr.take())?;
-    Ok((Streams { stdin: stdio.stdin.take(), stdout, stderr }, carried))
+    Ok((Streams { stdin: stdio.stdin.take(), stdout, stderr, passed: Vec::new() }, carried))
 }
 
 /// The two directions of a terminal: its output to the client, the client's input to it.

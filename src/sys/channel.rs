@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// The largest packet: far above any message of ours, below the default socket buffer.
 const MAX_PACKET: usize = 64 * 1024;
 /// The most descriptors a packet may carry.
-const MAX_FDS: usize = 8;
+const MAX_FDS: usize = 64;
 
 /// One end of a packet socket.
 #[derive(Debug)]
