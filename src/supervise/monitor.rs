@@ -1,5 +1,6 @@
 //! The monitor's life: forked from the command, start of the container, service until its end.
 
+use super::control::Listener;
 use super::finish;
 use super::process::{self, Stdio};
 use super::protocol::Report;
@@ -66,16 +67,18 @@ pub fn start(assignment: Assignment) -> Result<Channel> {
 
 fn main(assignment: Assignment, client: Channel) -> i32 {
     detach(&assignment, &client);
-    match Service::new(assignment, client) {
-        Ok(mut service) => match service.begin() {
-            Ok(()) => {
-                let code = service.serve();
-                finish::ended(service, code)
-            }
-            Err(e) => finish::failed(service, e),
-        },
-        // Without signals or a control socket there is nothing to serve with; the client sees the channel close.
-        Err((assignment, client, e)) => finish::unserved(&assignment, &client, e),
+    let (signals, listener) = match watch_signals().and_then(|s| Ok((s, Listener::open(&assignment.container.folder)?)))
+    {
+        Ok(made) => made,
+        Err(e) => return finish::unserved(&assignment, &client, e),
+    };
+    let mut service = Service::new(assignment, client, signals, listener);
+    match service.begin() {
+        Ok(()) => {
+            let code = service.serve();
+            finish::ended(service, code)
+        }
+        Err(e) => finish::failed(service, e),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::control::Listener;
 use super::finish;
-use super::monitor::{Assignment, watch_signals};
+use super::monitor::Assignment;
 use super::output::{Channel as Stream, Lost, Output};
 use super::process::Process;
 use super::protocol::Report;
@@ -51,12 +51,7 @@ pub(super) struct Service {
 
 impl Service {
     /// Takes up the service of a container whose owner waits on `client`.
-    pub(super) fn new(mut assignment: Assignment, client: Channel) -> Result<Self, (Assignment, Channel, Error)> {
-        let made = watch_signals().and_then(|signals| Ok((signals, Listener::open(&assignment.container.folder)?)));
-        let (signals, listener) = match made {
-            Ok(made) => made,
-            Err(e) => return Err((assignment, client, e)),
-        };
+    pub(super) fn new(mut assignment: Assignment, client: Channel, signals: SignalFd, listener: Listener) -> Self {
         let mut owner = Session::new(OWNER, client);
         owner.wants_start = true;
         owner.wants_end = assignment.stdio.foreground;
@@ -69,7 +64,7 @@ impl Service {
         }
         let mut state = ContainerState::created();
         state.monitor = ProcessIdentity::of(std::process::id() as i32).ok();
-        Ok(Self {
+        Self {
             assignment,
             state,
             process: None,
@@ -82,7 +77,7 @@ impl Service {
             next_session: OWNER + 1,
             back_off: BackOff::new(),
             restart_at: None,
-        })
+        }
     }
 
     /// Serves until the container has ended for good; returns its exit code.

@@ -44,8 +44,6 @@ pub fn number(text: &str) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn signals_have_many_spellings() {
         for (text, number) in [
