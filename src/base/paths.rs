@@ -6,6 +6,7 @@
 //! layers/<diff id>/<map>/        {fs,layer.json}, an unpacked layer for one id map          (store)
 //! containers/<id>/               config.json state.json lock ctl upper work log …           (state, supervise)
 //! names/<name>                   symlink to ../containers/<id>: the name's own lock         (state)
+//! events/                        what happened                                          (state)
 //! tmp/                           whatever is not finished                                   (all)
 //! ```
 
@@ -51,6 +52,11 @@ impl Paths {
     /// Container names, one symlink each.
     pub fn names(&self) -> PathBuf {
         self.root.join("names")
+    }
+
+    /// What happened, for `events`.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events")
     }
 
     /// Everything unfinished.

@@ -51,7 +51,7 @@ fn document(container: &Container, image: &Execution) -> Value {
         "HostsPath": format!("{folder}/hosts"),
         "LogPath": "",
         "Name": format!("/{}", record.name),
-        "RestartCount": 0,
+        "RestartCount": container.state.restart_count,
         "Driver": "overlay",
         "Platform": "linux",
         "MountLabel": "",
@@ -71,9 +71,9 @@ fn state(container: &Container) -> Value {
     let state = &container.state;
     json!({
         "Status": state.status.word(),
-        "Running": state.status == Status::Running,
-        "Paused": false,
-        "Restarting": false,
+        "Running": state.status.is_alive(),
+        "Paused": state.status == Status::Paused,
+        "Restarting": state.status == Status::Restarting,
         "OOMKilled": state.oom_killed,
         "Dead": false,
         "Pid": state.process.as_ref().map_or(0, |p| p.pid),

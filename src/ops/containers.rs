@@ -3,7 +3,7 @@
 use super::images::ImageUser;
 use crate::base::{Doing, Error, Result};
 use crate::state::containers::{self, Container, short};
-use crate::state::{Containers, Entry, Status};
+use crate::state::{Containers, Entry};
 use crate::store::Store;
 use crate::store::layers::derived;
 use crate::supervise::orphans;
@@ -91,7 +91,7 @@ fn wait_for_end(folder: &Path) -> Result<std::fs::File> {
 
 /// True if the status is one that `rm` refuses without `-f`.
 pub fn is_running(container: &Container) -> bool {
-    container.state.status == Status::Running
+    container.state.status.is_alive()
 }
 
 /// What a container means to the image it was made from.

@@ -5,7 +5,7 @@ use super::container_list;
 use crate::base::Result;
 use crate::image::Platform;
 use crate::runtime::cgroup;
-use crate::state::{Entry, Status};
+use crate::state::Entry;
 use crate::store::Store;
 use crate::userns;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ pub fn version() -> Value {
 /// The document of `info`.
 pub fn info(store: &Store) -> Result<Value> {
     let containers = container_list::all(store)?;
-    let running = |entry: &&Entry| matches!(entry, Entry::Good(c) if c.state.status == Status::Running);
+    let running = |entry: &&Entry| matches!(entry, Entry::Good(c) if c.state.status.is_alive());
     let (all, running) = (containers.len(), containers.iter().filter(running).count());
     let map = userns::default_map()?;
     let images = store.images()?.len();

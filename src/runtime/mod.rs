@@ -6,6 +6,7 @@
 pub mod caps;
 pub mod cgroup;
 pub mod command;
+pub mod exec;
 mod init;
 pub mod launch;
 pub mod mount_options;

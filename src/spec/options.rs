@@ -115,6 +115,33 @@ pub struct ContainerOptions {
     pub log_driver: Option<String>,
     /// `--log-opt`.
     pub log_options: BTreeMap<String, String>,
+    /// `--restart`.
+    pub restart: RestartPolicy,
+    /// `--health-*`.
+    pub health: HealthOptions,
+}
+
+/// `--restart`: what the monitor does when the container's process ends by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Nothing.
+    #[default]
+    No,
+    /// Starts it again unless its status was 0, at most this often; 0 is without limit.
+    OnFailure(u32),
+    /// Starts it again.
+    Always,
+    /// The same, but not at the next boot if somebody stopped it.
+    UnlessStopped,
+}
+
+/// `--health-*`: what differs from the image's health check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthOptions {
+    /// `--no-healthcheck`.
+    pub disabled: bool,
 }
 
 /// One mount, from whichever flag it came.

@@ -249,9 +249,10 @@ impl Containers {
         let held = is_running(&folder)?;
         match (held, state.status) {
             // Its monitor is gone without a word: a kill -9, or a power cut.
-            (false, Status::Running) => {
+            (false, Status::Running | Status::Paused | Status::Restarting) => {
                 state.status = Status::Exited;
                 state.exit_code.get_or_insert(137);
+                state.sessions.clear();
             }
             // Its maker still sets it up.
             (true, Status::Exited) => state.status = Status::Running,

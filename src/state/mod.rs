@@ -12,6 +12,7 @@
 //! A record that cannot be read is an [`Entry::Damaged`]: shown, removable, and nobody else's problem.
 
 pub mod containers;
+pub mod events;
 pub mod log;
 pub mod names;
 pub mod record;

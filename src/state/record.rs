@@ -53,8 +53,12 @@ pub struct ImageUse {
 pub enum Status {
     /// Made, never started.
     Created,
-    /// Its monitor lives.
+    /// Its monitor lives, and so does its process.
     Running,
+    /// Its process is frozen.
+    Paused,
+    /// Its process has ended; its monitor waits before it starts the next one.
+    Restarting,
     /// It ran.
     Exited,
 }
@@ -65,9 +69,66 @@ impl Status {
         match self {
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
         }
     }
+
+    /// True for the states in which a monitor lives and holds the container's lock.
+    pub fn is_alive(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+}
+
+/// What the health check says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// In its start period, or not checked yet.
+    #[default]
+    Starting,
+    /// The last check succeeded.
+    Healthy,
+    /// As many checks in a row failed as `retries` says.
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// docker's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// State of the health check, as docker keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// The verdict.
+    pub status: HealthStatus,
+    /// Failures in a row.
+    pub failing_streak: u32,
+    /// The last checks, oldest first.
+    pub log: Vec<HealthProbe>,
+}
+
+/// One check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthProbe {
+    /// RFC 3339, UTC.
+    pub start: String,
+    /// RFC 3339, UTC.
+    pub end: String,
+    /// Its exit status; -1 when it took too long or could not run.
+    pub exit_code: i32,
+    /// The beginning of what it wrote.
+    pub output: String,
 }
 
 /// How a container is: `state.json`.
@@ -98,6 +159,21 @@ pub struct ContainerState {
     /// True when the kernel killed it for memory.
     #[serde(default)]
     pub oom_killed: bool,
+    /// The process that holds its lock while it runs.
+    #[serde(default)]
+    pub monitor: Option<ProcessIdentity>,
+    /// How often its restart policy has started it again.
+    #[serde(default)]
+    pub restart_count: u32,
+    /// True when somebody ended it on purpose: `unless-stopped` leaves it alone at the next boot.
+    #[serde(default)]
+    pub stopped_by_user: bool,
+    /// The health check, when there is one.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// Ids of its exec sessions.
+    #[serde(default)]
+    pub sessions: Vec<String>,
 }
 
 impl ContainerState {
@@ -113,6 +189,11 @@ impl ContainerState {
             exit_code: None,
             error: None,
             oom_killed: false,
+            monitor: None,
+            restart_count: 0,
+            stopped_by_user: false,
+            health: None,
+            sessions: Vec::new(),
         }
     }
 }

@@ -92,6 +92,7 @@ pub fn accompany(
                 return Ok(code);
             }
             Some((Report::Failed(e), _)) => return Err(e),
+            Some(_) => {}
             None => return Err(super::monitor::lost()),
         }
     }
@@ -102,7 +103,7 @@ pub fn await_start(channel: &Channel) -> Result<(i32, Vec<String>)> {
     match channel.receive::<Report>()? {
         Some((Report::Started { pid, notes }, _)) => Ok((pid, notes)),
         Some((Report::Failed(e), _)) => Err(e),
-        Some((Report::Exited { .. }, _)) | None => Err(super::monitor::lost()),
+        _ => Err(super::monitor::lost()),
     }
 }
 

@@ -11,10 +11,12 @@
 //!
 //! - `monitor`: forks it, starts the container, serves until the end, records and cleans up
 //! - `stream`: carries what the container writes to where it goes, without ever blocking the monitor
+//! - `log`: keeps what the container writes
 //! - `client`: the foreground side: passes signals and a terminal's bytes on, returns the exit status
 
 pub mod client;
 mod finish;
+pub mod log;
 pub mod monitor;
 pub mod orphans;
 pub mod protocol;

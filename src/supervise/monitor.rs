@@ -274,8 +274,8 @@ impl Service {
             }
             // The client is gone: the container goes on without it, as it does when docker's client is killed.
             Ok(None) => self.client = None,
-            // Not understood: a newer client's word.
-            Err(_) => {}
+            // Not for this end, or not understood: a newer client's word.
+            Ok(Some(_)) | Err(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@ use crate::base::{Result, fsx};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::containers::{self, Container};
 use crate::state::record::ContainerState;
-use crate::state::{Containers, Entry, Status};
+use crate::state::{Containers, Entry};
 use crate::store::Store;
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::userns;
@@ -86,7 +86,7 @@ pub fn list(store: &Store) -> Result<Vec<Entry>> {
     let mut entries = all.list()?;
     for entry in &entries {
         match entry {
-            Entry::Good(container) if container.state.status != Status::Running => settle(store, container)?,
+            Entry::Good(container) if !container.state.status.is_alive() => settle(store, container)?,
             _ => {}
         }
     }

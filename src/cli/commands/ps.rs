@@ -83,7 +83,7 @@ fn selected(store: &Store, all: Vec<Container>, args: &PsArgs, filters: &Filters
         || args.last.is_some_and(|n| n >= 0)
         || ["status", "exited"].iter().any(|key| filters.values(key).next().is_some());
     if !wants_all {
-        shown.retain(|c| c.state.status == Status::Running);
+        shown.retain(|c| c.state.status.is_alive());
     }
     if args.latest {
         shown.truncate(1);
@@ -220,6 +220,17 @@ fn status(c: &Container, now: Timestamp) -> String {
             Some(at) => format!("Up {}", time::ago(at, now).trim_end_matches(" ago")),
             None => "Up".to_owned(),
         },
+        Status::Paused => match time_of(&c.state.started) {
+            Some(at) => format!("Up {} (Paused)", time::ago(at, now).trim_end_matches(" ago")),
+            None => "Up (Paused)".to_owned(),
+        },
+        Status::Restarting => {
+            let code = c.state.exit_code.unwrap_or(0);
+            match time_of(&c.state.finished) {
+                Some(at) => format!("Restarting ({code}) {}", time::ago(at, now)),
+                None => format!("Restarting ({code})"),
+            }
+        }
         Status::Exited => {
             let code = c.state.exit_code.unwrap_or(0);
             match time_of(&c.state.finished) {

@@ -9,9 +9,11 @@
 //! newline and leaves the rest until it does.
 //!
 //! - `settings`: `--log-driver` and `--log-opt`, checked
+//! - `files`: rotation, and which file follows which
 //! - `stamp`: the time of records
 //! - `k8s`, `json`: the two formats, both directions
 
+pub mod files;
 pub mod json;
 pub mod k8s;
 pub mod settings;

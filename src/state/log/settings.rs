@@ -143,6 +143,23 @@ impl Settings {
         })
     }
 
+    /// What `--details` shows, and docker's format carries in every record: the chosen labels and variables, and the tag.
+    pub fn attributes(&self, options: &ContainerOptions) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        for label in &self.labels {
+            match label.split_once('=') {
+                Some((name, value)) => found.insert(name.to_owned(), value.to_owned()),
+                None => options.labels.get(label).and_then(|value| found.insert(label.clone(), value.clone())),
+            };
+        }
+        for name in &self.env {
+            let value = options.env.iter().rev().filter_map(|pair| pair.split_once('=')).find(|(n, _)| n == name);
+            found.extend(value.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        }
+        found.extend(self.tag.iter().map(|tag| ("tag".to_owned(), tag.clone())));
+        found
+    }
+
     /// The log's file that is written now, for a container with this folder; `None` if the driver has none.
     pub fn file(&self, folder: &Path) -> Option<PathBuf> {
         self.driver.format()?;
@@ -190,7 +207,9 @@ fn size(text: &str) -> Result<Option<u64>> {
 
 fn count(text: &str) -> Result<u32> {
     let count = text.parse().ok().filter(|n| (1..=1000).contains(n));
-    count.ok_or_else(|| Error::usage(format!("log option `max-file`: invalid value `{text}`: use a number from 1 to 1000")))
+    count.ok_or_else(|| {
+        Error::usage(format!("log option `max-file`: invalid value `{text}`: use a number from 1 to 1000"))
+    })
 }
 
 fn path(text: &str) -> Result<PathBuf> {
