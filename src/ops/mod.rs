@@ -16,5 +16,6 @@ pub mod info;
 pub mod layers;
 pub mod obtain;
 pub mod plan;
+pub mod processes;
 pub mod pull;
 pub mod start;

@@ -5,13 +5,12 @@ use super::super::output::filter::Filters;
 use super::super::output::time;
 use crate::base::{Error, Result};
 use crate::image::{Digest, Reference};
-use crate::ops::container_list::ImageFacts;
+use crate::ops::container_list::labels;
 use crate::spec::options::RestartPolicy;
 use crate::state::containers::Container;
 use crate::state::{Containers, Status};
 use crate::store::Store;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 /// The keys.
 pub(crate) const FILTERS: [&str; 20] = [
@@ -69,10 +68,7 @@ struct Tests<'a> {
     before: Vec<Option<Timestamp>>,
     since: Vec<Option<Timestamp>>,
     until: Vec<Timestamp>,
-    ports: Vec<String>,
     ancestors: Vec<Ancestor<'a>>,
-    /// Only when a filter asks for labels.
-    images: Option<ImageFacts>,
 }
 
 /// An image that containers may descend from.
@@ -93,7 +89,6 @@ impl<'a> Tests<'a> {
             .values("exited")
             .map(|code| code.parse().map_err(|_| invalid("exited", code, "use an exit status, such as exited=1")));
         let now = Timestamp::now();
-        let wants_labels = ["label", "label!"].iter().any(|key| filters.values(key).next().is_some());
         Ok(Self {
             filters,
             names: patterns(filters, "name"),
@@ -102,9 +97,7 @@ impl<'a> Tests<'a> {
             before: made("before")?,
             since: made("since")?,
             until: filters.values("until").map(|text| crate::base::moment::parse(text, now)).collect::<Result<_>>()?,
-            ports: filters.values("publish").chain(filters.values("expose")).map(str::to_owned).collect(),
             ancestors: filters.values("ancestor").map(|word| Ancestor::find(store, word)).collect(),
-            images: if wants_labels { Some(ImageFacts::load(store)?) } else { None },
         })
     }
 
@@ -117,7 +110,7 @@ impl<'a> Tests<'a> {
         let named = |p: &regex_lite::Regex| p.is_match(&slashed) || p.is_match(&record.name);
         (!given("name") || self.names.iter().any(named))
             && (!given("id") || self.ids.iter().any(|p| p.is_match(&record.id)))
-            && self.images.as_ref().is_none_or(|images| filters.labels(&images.labels(c)))
+            && filters.labels(&labels(c))
             && filters.any("status", |s| status_fits(s, state.status))
             && (self.exited.is_empty()
                 || state.status == Status::Exited && self.exited.contains(&state.exit_code.unwrap_or(0)))
@@ -132,10 +125,12 @@ impl<'a> Tests<'a> {
             && filters.any("command", |word| record.command.first().is_some_and(|first| first == word))
             && filters.any("health", |wanted| wanted == state.health.as_ref().map_or("none", |h| h.status.word()))
             && filters.any("restart-policy", |wanted| wanted == policy_word(record.options.restart))
-            // There are no services, no pods and, before networks of runr's own, no ports.
+            && filters.any("expose", |range| record.execution.exposed_ports.keys().any(|port| port_fits(range, port)))
+            // There are no services, no pods and, before networks of runr's own, no published ports.
+            && filters.any("publish", |_| false)
             && filters.any("is-task", |wanted| !truth(wanted).unwrap_or(false))
             && filters.any("pod", |wanted| matches!(wanted, "" | "none"))
-            && self.ports.is_empty()
+            && filters.any("isolation", |wanted| matches!(wanted, "" | "default"))
     }
 }
 
@@ -182,7 +177,7 @@ fn check_words(filters: &Filters) -> Result<()> {
         truth(value).ok_or_else(|| invalid("is-task", value, "use true or false"))?;
     }
     for key in ["publish", "expose"] {
-        if let Some(value) = filters.values(key).find(|v| !is_port(v)) {
+        if let Some(value) = filters.values(key).find(|v| port_range(v).is_none()) {
             return Err(invalid(key, value, "use PORT[/PROTOCOL] or FIRST-LAST[/PROTOCOL]"));
         }
     }
@@ -202,16 +197,21 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
-fn is_port(text: &str) -> bool {
+/// `80`, `80/udp`, `8000-8080/tcp`: first, last, protocol.
+fn port_range(text: &str) -> Option<(u16, u16, &str)> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    matches!(protocol, "tcp" | "udp" | "sctp")
-        && matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if first <= last)
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last && matches!(protocol, "tcp" | "udp" | "sctp")).then_some((first, last, protocol))
+}
+
+fn port_fits(range: &str, port: &str) -> bool {
+    let (Some(range), Some(port)) = (port_range(range), port_range(port)) else { return false };
+    range.2 == port.2 && range.0 <= port.1 && port.0 <= range.1
 }
 
 fn status_fits(wanted: &str, status: Status) -> bool {
-    wanted == status.word()
-        || matches!((wanted, status), ("stopped", Status::Exited) | ("configured", Status::Created))
+    wanted == status.word() || matches!((wanted, status), ("stopped", Status::Exited) | ("configured", Status::Created))
 }
 
 /// docker's word for a restart policy.
@@ -277,6 +277,8 @@ mod tests {
             let filters = Filters::parse(&[filter.to_owned()], &FILTERS).unwrap();
             assert_eq!(check_words(&filters).is_ok(), good, "{filter}");
         }
+        assert!(port_fits("8000-8080", "8080/tcp") && port_fits("53/udp", "53/udp"));
+        assert!(!port_fits("80", "80/udp") && !port_fits("80", "81/tcp"));
         assert_eq!(invalid("status", "x", "h").to_string(), "invalid filter `status=x`");
     }
 }

@@ -16,7 +16,7 @@ mod parse;
 mod printf;
 mod value;
 
-pub(crate) use value::{method, sorted, with_fields};
+pub(crate) use value::{add_fields, method, sorted, with_fields};
 
 use crate::base::{Error, Result};
 use serde_json::Value;

@@ -10,8 +10,16 @@ const METHOD: &str = "\0method";
 
 /// `shown` with fields that are only found when a template names them, as what a Go type has beside what it marshals.
 pub(crate) fn with_fields(mut shown: Map<String, Value>, also: Map<String, Value>) -> Value {
-    shown.insert(ALSO.to_owned(), Value::Object(also));
+    add_fields(&mut shown, also);
     Value::Object(shown)
+}
+
+/// Adds further fields to an object.
+pub(crate) fn add_fields(object: &mut Map<String, Value>, also: Map<String, Value>) {
+    match object.get_mut(ALSO) {
+        Some(Value::Object(present)) => present.extend(also),
+        _ => drop(object.insert(ALSO.to_owned(), Value::Object(also))),
+    }
 }
 
 /// A method that takes a key and gives what `map` has for it, or an empty text: `{{.Label "x"}}`.
