@@ -183,6 +183,12 @@ pub fn set_domainname(name: &str) -> Result<()> {
     Ok(Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)?)
 }
 
+/// personality(2): the execution domain, kept across execve.
+pub fn set_personality(domain: u64) -> Result<()> {
+    // SAFETY: no memory is passed.
+    Errno::result(unsafe { libc::personality(domain) }).map(drop).doing(|| "set execution domain")
+}
+
 /// setrlimit(2) by the kernel's resource number.
 pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };

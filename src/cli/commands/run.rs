@@ -21,7 +21,8 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         return Err(Error::usage("--attach and --detach cannot be used together"));
     }
     let attach = process::attach(&args.attach)?;
-    let request = create::request(args.create, &context.config)?;
+    let mut request = create::request(args.create, &context.config)?;
+    request.options.accounts.off = !args.passwd;
     let store = Store::open(&context.config.root)?;
     let Made { created, options, watcher } = make(context, &store, request)?;
     if args.detach {
