@@ -8,6 +8,7 @@ pub mod container_list;
 pub mod containers;
 pub mod create;
 pub mod doctor;
+pub mod events;
 mod generated;
 pub mod idmap;
 pub mod image_list;

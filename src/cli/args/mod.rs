@@ -5,6 +5,7 @@
 //! hand, and clap learns the flags of that one command only. `--help`, completions and man pages build all of them.
 
 pub(crate) mod container;
+pub(crate) mod events;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
@@ -102,6 +103,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::inspect::container,
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
+    entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),
