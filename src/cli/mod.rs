@@ -11,6 +11,7 @@ pub mod config;
 mod docgen;
 pub mod exit;
 mod output;
+mod passed;
 mod parse;
 mod progress;
 mod source;

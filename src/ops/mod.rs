@@ -15,6 +15,7 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod layers;
+pub mod linger;
 pub mod obtain;
 pub mod plan;
 pub mod pull;
