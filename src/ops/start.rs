@@ -63,12 +63,7 @@ pub fn required(store: &Store, record: &ContainerRecord, progress: &dyn Progress
 /// Starts a container that was just made. Returns the channel to its monitor.
 ///
 /// The calling process must have no other thread.
-pub fn first(
-    store: &Store,
-    created: Created,
-    caller: Caller,
-    progress: &dyn Progress,
-) -> Result<Channel> {
+pub fn first(store: &Store, created: Created, caller: Caller, progress: &dyn Progress) -> Result<Channel> {
     required(store, &created.container.record, progress)?;
     let (container, plan) = created.into_plan(store, progress)?;
     fork_monitor(store, container, plan, caller)
@@ -77,12 +72,7 @@ pub fn first(
 /// Starts a stopped container again. Returns the channel to its monitor.
 ///
 /// The calling process must have no other thread.
-pub fn again(
-    store: &Store,
-    container: NewContainer,
-    caller: Caller,
-    progress: &dyn Progress,
-) -> Result<Channel> {
+pub fn again(store: &Store, container: NewContainer, caller: Caller, progress: &dyn Progress) -> Result<Channel> {
     required(store, &container.record, progress)?;
     let plan = plan::plan(store, &container.record, &container.folder, progress)?;
     fork_monitor(store, container, plan, caller)

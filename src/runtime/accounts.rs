@@ -6,6 +6,7 @@ use super::tree;
 use crate::base::{Doing, Result};
 use crate::rootfs::users;
 use crate::sys::fs::open_in_root;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,7 +17,8 @@ pub(super) fn prepare(root: &OwnedFd, plan: &Plan) -> Result<()> {
     // `mount` and `df` of some images read it; podman makes it, too. Whatever stands there stays.
     let there = open_in_root(root, Path::new("/etc/mtab"), OFlag::O_PATH | OFlag::O_NOFOLLOW, Mode::empty());
     if there.is_err_and(|e| e.is_missing()) {
-        tree::symlink(root, "/proc/mounts", "/etc/mtab")?;
+        // A folder of the user's (`--rootfs`) may hold an /etc that is somebody else's.
+        drop(tree::symlink(root, "/proc/mounts", "/etc/mtab"));
     }
     let Some(accounts) = plan.accounts.as_ref().filter(|a| !a.is_empty()) else { return Ok(()) };
     let (passwd, group) = (users::read(root.as_fd(), PASSWD)?, users::read(root.as_fd(), GROUP)?);
@@ -34,7 +36,11 @@ fn append(root: &OwnedFd, path: &str, old: &str, lines: &str) -> Result<()> {
         return Ok(());
     }
     let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = open_in_root(root, Path::new(path), flags, Mode::empty())?;
+    let file = match open_in_root(root, Path::new(path), flags, Mode::empty()) {
+        // As above: the names are a convenience.
+        Err(e) if matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM | Errno::EROFS)) => return Ok(()),
+        other => other?,
+    };
     let separator = if old.ends_with('\n') { "" } else { "\n" };
     let text = format!("{separator}{lines}");
     nix::unistd::write(&file, text.as_bytes()).map(drop).doing(|| format!("add to the image's `{path}`"))

@@ -1,9 +1,9 @@
 //! `runr run`: a new container, in the foreground or left to itself.
 
 use super::super::args::container::RunArgs;
-use super::super::passed::passed;
 use super::super::parse::create;
 use super::super::parse::process;
+use super::super::passed::passed;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
 use super::create::{Made, make};
@@ -39,8 +39,12 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let Made { created, options, watcher } = make(context, &store, request)?;
     let (id, notify) = (created.container.record.id.clone(), notify(context, &options));
     if args.detach {
-        let caller =
-            Caller { stdio: Stdio { passed: passed.descriptors, ..Stdio::default() }, env: passed.env, notify, size: None };
+        let caller = Caller {
+            stdio: Stdio { passed: passed.descriptors, ..Stdio::default() },
+            env: passed.env,
+            notify,
+            size: None,
+        };
         let channel = ops::start::first(&store, created, caller, watcher.as_ref())?;
         leave(context, &store, &id, &channel, &options)?;
         if linger::ends_with_session() {

@@ -140,13 +140,7 @@ pub(super) fn notify(context: &Context, options: &ContainerOptions) -> Option<No
 }
 
 /// What is due once the command executes: `--pidfile`, `--conmon-pidfile`, `--sdnotify conmon`.
-pub(super) fn started(
-    context: &Context,
-    store: &Store,
-    id: &str,
-    options: &ContainerOptions,
-    pid: i32,
-) -> Result<()> {
+pub(super) fn started(context: &Context, store: &Store, id: &str, options: &ContainerOptions, pid: i32) -> Result<()> {
     if let Some(path) = &options.pidfile {
         write_new(path, &pid.to_string(), true)?;
     }
