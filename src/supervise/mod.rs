@@ -23,6 +23,7 @@ pub mod control;
 mod finish;
 pub mod log;
 pub mod monitor;
+pub mod notify;
 pub mod orphans;
 mod output;
 pub mod process;
