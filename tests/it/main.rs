@@ -23,6 +23,7 @@ mod format;
 mod hostile;
 mod hub;
 mod kill;
+mod life_flags;
 mod nss;
 mod powercut;
 mod pull_command;
