@@ -178,6 +178,15 @@ pub fn set_cloexec(fd: RawFd, on: bool) -> Result<()> {
         .doing(|| format!("set flags of descriptor {fd}"))
 }
 
+/// A copy, at `above` or higher and closed on exec, of a descriptor that this process was started with.
+///
+/// Errors: EBADF when there is none.
+pub fn copy_inherited(fd: RawFd, above: RawFd) -> Result<OwnedFd> {
+    // SAFETY: integers only; a success is a new descriptor that nobody else owns.
+    let copy = Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) });
+    copy.doing(|| format!("copy descriptor {fd}")).map(adopt)
+}
+
 /// Takes ownership of an open descriptor by its number.
 pub fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: the callers are the few places that arrange descriptors by number after a fork; each adopts a number once.
