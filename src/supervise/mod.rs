@@ -24,6 +24,7 @@ mod descendants;
 mod exec;
 mod finish;
 pub mod monitor;
+pub mod notify;
 pub mod orphans;
 mod output;
 pub mod process;

@@ -6,6 +6,7 @@
 use super::control::Listener;
 use super::finish;
 use super::monitor::Assignment;
+use super::notify::{Ear, Notify};
 use super::output::{Channel as Stream, Lost, Output};
 use super::process::Process;
 use super::protocol::Report;
@@ -14,7 +15,7 @@ use super::session::{OWNER, Session};
 use super::sessions::Execs;
 use super::stream::{Input, Progress, is_readable};
 use crate::base::{Error, Kind, units};
-use crate::state::record::{ContainerState, ProcessIdentity, Status};
+use crate::state::record::{ContainerState, HealthStatus, ProcessIdentity, Status};
 use crate::sys::channel::Channel;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
@@ -44,6 +45,10 @@ pub(super) struct Service {
     pub(super) stopping: Option<Stopping>,
     pub(super) execs: Execs,
     pub(super) listener: Listener,
+    /// Until the container says that it is ready.
+    pub(super) ear: Option<Ear>,
+    /// Whom to tell once it is healthy.
+    pub(super) awaits_health: Option<Notify>,
     signals: SignalFd,
     next_session: u64,
     back_off: BackOff,
@@ -76,6 +81,8 @@ impl Service {
             stopping: None,
             execs: Execs::default(),
             listener,
+            ear: None,
+            awaits_health: None,
             signals,
             next_session: OWNER + 1,
             back_off: BackOff::new(),
@@ -132,6 +139,7 @@ impl Service {
         self.wait(ended);
         self.pump(32);
         self.read_sessions();
+        self.listen();
         self.check_deadlines();
         let code = self.read_signals();
         // After the signals: a session whose process has ended is over in this same turn.
@@ -139,11 +147,21 @@ impl Service {
         code
     }
 
+    /// Passes on that the container, or its health check, is content.
+    fn listen(&mut self) {
+        self.ear.take_if(|ear| ear.listen());
+        let healthy = self.state.health.as_ref().is_some_and(|h| h.status == HealthStatus::Healthy);
+        if healthy && let Some(notify) = self.awaits_health.take() {
+            notify.ready(std::process::id());
+        }
+    }
+
     fn wait(&self, ended: bool) {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
         ];
+        fds.extend(self.ear.iter().map(|ear| PollFd::new(ear.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.sessions.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
         let outputs = self.outputs.iter().flat_map(Output::waits_for);
         let outputs = outputs.filter(|(_, flags)| !ended || flags.contains(PollFlags::POLLOUT));

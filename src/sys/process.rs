@@ -178,7 +178,7 @@ pub fn set_cloexec(fd: RawFd, on: bool) -> Result<()> {
         .doing(|| format!("set flags of descriptor {fd}"))
 }
 
-/// A copy, at `above` or higher and closed on exec, of a descriptor that this process was started with.
+/// A copy of a descriptor that the caller of this program left open, close-on-exec, with a number from `above` on.
 ///
 /// Errors: EBADF when there is none.
 pub fn copy_inherited(fd: RawFd, above: RawFd) -> Result<OwnedFd> {
@@ -213,6 +213,12 @@ pub fn close_others(keep: &[RawFd]) {
 pub fn set_domainname(name: &str) -> Result<()> {
     // SAFETY: pointer and length of one live string.
     Ok(Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)?)
+}
+
+/// personality(2): the execution domain, kept across execve.
+pub fn set_personality(domain: u64) -> Result<()> {
+    // SAFETY: no memory is passed.
+    Errno::result(unsafe { libc::personality(domain) }).map(drop).doing(|| "set execution domain")
 }
 
 /// setrlimit(2) by the kernel's resource number.

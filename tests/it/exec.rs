@@ -118,15 +118,11 @@ fn errors_name_the_container_and_the_way_out() {
             "runr: --workdir: invalid working directory `here`: it must be an absolute path\n",
         ),
         ("exec c nosuch", 127, "runr: exec in `c`: execute `nosuch`: executable file not found in $PATH\n"),
-        (
-            "exec --preserve-fd 99 c true",
-            125,
-            "runr: exec: file descriptor 99 is not open, so it cannot be passed on\n",
-        ),
+        ("exec --preserve-fd 99 c true", 125, "runr: file descriptor 99 is not open, so it cannot be passed on\n"),
         (
             "exec --preserve-fds 1 --preserve-fd 3 c true",
             125,
-            "runr: exec: --preserve-fds and --preserve-fd cannot be used together\n",
+            "runr: --preserve-fds and --preserve-fd cannot be used together\n",
         ),
         ("exec --cidfile x --latest true", 125, "runr: exec: --cidfile and --latest cannot be used together\n"),
     ] {

@@ -3,22 +3,22 @@
 use super::super::args::exec::ExecArgs;
 use super::super::parse::process::Attach;
 use super::super::parse::{env, process};
+use super::super::passed::asked_for;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
 use crate::base::{Error, Result, fsx};
 use crate::ops;
-use crate::runtime::exec::{ExecSpec, MAX_PASSED};
+use crate::runtime::exec::ExecSpec;
 use crate::store::Store;
 use crate::supervise::client;
-use crate::sys::process::copy_inherited;
 use clap::ArgMatches;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// `exec`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let mut args: ExecArgs = typed(matches)?;
     // Before anything else is opened: what is open now is the caller's.
-    let passed = passed(&args)?;
+    let passed = asked_for(args.preserve_fds, &args.preserve_fd)?;
     let store = Store::open(&context.config.root)?;
     let word = container(context, &mut args, &store)?;
     let mut spec = spec(context, &args)?;
@@ -95,28 +95,4 @@ fn spec(context: &Context, args: &ExecArgs) -> Result<ExecSpec> {
         detach: args.detach,
         ..ExecSpec::default()
     })
-}
-
-/// The descriptors to pass on, by number, as copies out of the way.
-fn passed(args: &ExecArgs) -> Result<Vec<(i32, OwnedFd)>> {
-    if args.preserve_fds.is_some() && !args.preserve_fd.is_empty() {
-        return Err(Error::usage("exec: --preserve-fds and --preserve-fd cannot be used together"));
-    }
-    let mut numbers: Vec<u32> = match args.preserve_fds {
-        Some(count) => (3..3u32.saturating_add(count.min(MAX_PASSED as u32))).collect(),
-        None => args.preserve_fd.clone(),
-    };
-    numbers.sort_unstable();
-    numbers.dedup();
-    let copy = |number: u32| {
-        let number = i32::try_from(number).ok().filter(|n| (3..=MAX_PASSED).contains(n));
-        let number = number.ok_or_else(|| {
-            Error::usage(format!("exec: descriptors that can be passed on have numbers from 3 to {MAX_PASSED}"))
-        })?;
-        let fd = copy_inherited(number, MAX_PASSED + 1).map_err(|_| {
-            Error::usage(format!("exec: file descriptor {number} is not open, so it cannot be passed on"))
-        })?;
-        Ok((number, fd))
-    };
-    numbers.into_iter().map(copy).collect()
 }
