@@ -43,11 +43,6 @@ impl Execs {
         self.all.push(exec);
         Ok(())
     }
-
-    /// The session of the health check.
-    pub(super) fn health(&mut self) -> Option<&mut Exec> {
-        self.all.iter_mut().find(|exec| exec.owner == Owner::Health)
-    }
 }
 
 impl Service {
