@@ -19,5 +19,6 @@ pub mod layers;
 pub mod linger;
 pub mod obtain;
 pub mod plan;
+pub mod processes;
 pub mod pull;
 pub mod start;

@@ -7,6 +7,7 @@ use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::fs::open_in_root;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -34,6 +35,24 @@ pub fn resolve(root: BorrowedFd<'_>, user: &str, groups: &[String]) -> Result<Us
     let passwd = read(root, "/etc/passwd")?;
     let group = read(root, "/etc/group")?;
     resolve_in(&passwd, &group, user, groups)
+}
+
+/// Names of users and groups by number, for showing them: the first entry of a number counts, and a file that can't be read has
+/// none.
+pub fn names(root: BorrowedFd<'_>) -> (BTreeMap<u32, String>, BTreeMap<u32, String>) {
+    let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
+    for entry in read(root, "/etc/passwd").unwrap_or_default().lines().filter_map(passwd_entry) {
+        users.entry(entry.uid).or_insert_with(|| printable(entry.name));
+    }
+    for (name, gid, _) in read(root, "/etc/group").unwrap_or_default().lines().filter_map(group_entry) {
+        groups.entry(gid).or_insert_with(|| printable(name));
+    }
+    (users, groups)
+}
+
+/// A name goes to the caller's terminal, which must not obey it.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// Reads a small regular file below `root`; a missing one is empty.

@@ -327,44 +327,6 @@ pub(crate) struct ImageArgs {
     pub(crate) source: SourceArgs,
 }
 
-/// `ps`.
-#[derive(Debug, Args)]
-pub(crate) struct PsArgs {
-    /// Also those that do not run
-    #[arg(short, long)]
-    pub(crate) all: bool,
-    /// Only what fits: id, name, label, status, exited, ancestor, before, since, network, volume
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    pub(crate) filter: Vec<String>,
-    /// Print by a Go template, as table TEMPLATE, or as json
-    #[arg(long, value_name = "TEMPLATE")]
-    pub(crate) format: Option<String>,
-    /// Only the last ones that were made, running or not
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    pub(crate) last: Option<i64>,
-    /// Only the last one that was made, running or not
-    #[arg(short, long)]
-    pub(crate) latest: bool,
-    /// Print ids and commands in full
-    #[arg(long)]
-    pub(crate) no_trunc: bool,
-    /// No head line
-    #[arg(long)]
-    pub(crate) noheading: bool,
-    /// Only ids
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Also how much each container wrote
-    #[arg(short, long)]
-    pub(crate) size: bool,
-    /// Sort by command, created, id, image, names, runningfor or status
-    #[arg(long, value_name = "KEY")]
-    pub(crate) sort: Option<String>,
-    /// Accepted for scripts: what is shown is always looked up anew
-    #[arg(long)]
-    pub(crate) sync: bool,
-}
-
 /// `rm`.
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
