@@ -14,6 +14,7 @@
 //! - `process`: one run of the container's process; `restart`: whether another follows
 //! - `exec`: further commands in the container; `sessions`: those that run; `descendants`: what came of one
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
+//! - `log`: keeps what is written, by the container's log driver
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
 //! - `control`, `protocol`: how commands reach a monitor, and the words
 //! - `client`: the side of a command that accompanies a container: passes signals and a terminal's bytes on
@@ -23,6 +24,7 @@ pub mod control;
 mod descendants;
 mod exec;
 mod finish;
+pub mod log;
 pub mod monitor;
 pub mod notify;
 pub mod orphans;
