@@ -19,6 +19,7 @@ mod crash;
 mod docs;
 mod durability;
 mod escape;
+mod exec;
 mod format;
 mod hostile;
 mod hub;
