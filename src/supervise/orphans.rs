@@ -86,7 +86,10 @@ pub fn list(store: &Store) -> Result<Vec<Entry>> {
     let mut entries = all.list()?;
     for entry in &entries {
         match entry {
-            Entry::Good(container) if !container.state.status.is_alive() => settle(store, container)?,
+            Entry::Good(container) if !container.state.status.is_alive() => {
+                // What cannot be settled now, on a full disk for instance, is shown as it is.
+                drop(settle(store, container));
+            }
             _ => {}
         }
     }

@@ -21,6 +21,7 @@ mod durability;
 mod escape;
 mod exec;
 mod format;
+mod full_disk;
 mod hostile;
 mod hub;
 mod kill;
