@@ -1,7 +1,8 @@
 //! Images that other tools made and pushed to a real registry, pulled and run: what is in the container is what those tools say.
 
-use crate::support::{Compression, DockerRegistry, ImageBuilder, Sandbox, base_image};
+use crate::support::{Compression, DockerRegistry, ImageBuilder, Run, Sandbox, base_image};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The digest of the manifest that skopeo sees under a name.
 fn skopeo_digest(sandbox: &Sandbox, name: &str) -> String {
@@ -46,30 +47,68 @@ fn what_skopeo_pushed_in_every_compression_runs() {
 
 #[test]
 fn what_buildah_and_umoci_made_runs() {
-    need!(root, userns, overlay, shell, tool("docker-registry"), tool("skopeo"), tool("buildah"), tool("umoci"));
+    need!(userns, subids, overlay, shell, tool("docker-registry"), tool("skopeo"), tool("buildah"), tool("umoci"));
     let (sandbox, registry) = (Sandbox::new(), DockerRegistry::start());
     let name = registry.push(base_image(), "base", "1");
     let script = "set -e
-        b='buildah --root b/root --runroot b/run --storage-driver vfs'
+        b='buildah --root '$PWD'/b/root --runroot '$PWD'/b/run --storage-driver vfs'
         c=$($b from --tls-verify=false \"$1/base:1\")
         echo data >stuff; chmod 4755 stuff
-        $b copy --quiet \"$c\" stuff /data >&2
+        $b copy --quiet --chown 1000:1000 --chmod 4755 \"$c\" stuff /data >&2
         $b config --user 1000 --env A=b \"$c\"
-        $b commit --quiet \"$c\" made >&2
-        $b push --quiet --tls-verify=false made \"docker://$1/made:1\" >&2
+        for format in oci docker; do
+            $b commit --quiet --format $format \"$c\" made-$format >&2
+            $b push --quiet --tls-verify=false made-$format \"docker://$1/made:$format\" >&2
+        done
         skopeo copy -q --src-tls-verify=false --insecure-policy \"docker://$1/base:1\" oci:umoci:base >&2
         mkdir in; echo other >in/other
-        umoci insert --image umoci:base in /opt
+        umoci insert --rootless --image umoci:base in /opt
         skopeo copy -q --dest-tls-verify=false --insecure-policy oci:umoci:base \"docker://$1/umoci:1\" >&2
         $b rm \"$c\" >&2";
-    let made = sandbox.command("sh").args(["-c", script, "sh", registry.address()]).cwd(sandbox.dir()).output();
-    made.ok();
-    let look = "stat -c %a /data; cat /data; id -u; echo $A";
-    let seen = sandbox.runr(["run", "--rm", "-q", &registry.name("made:1"), "sh", "-c", look]).output().ok();
-    assert_eq!(seen, "4755\ndata\n1000\nb\n");
+    sandbox.command("sh").args(["-c", script, "sh", registry.address()]).cwd(sandbox.dir()).output().ok();
+    let look = "stat -c '%a %u:%g' /data; cat /data; id -u; echo $A";
+    for format in ["oci", "docker"] {
+        let name = registry.name(&format!("made:{format}"));
+        let seen = sandbox.runr(["run", "--rm", "-q", &name, "sh", "-c", look]).output().ok();
+        assert_eq!(seen, "4755 1000:1000\ndata\n1000\nb\n", "{format}");
+    }
     let seen = sandbox.runr(["run", "--rm", "-q", &registry.name("umoci:1"), "cat", "/opt/other"]).output().ok();
     assert_eq!(seen, "other\n");
     assert_eq!(sandbox.runr(["run", "--rm", "-q", &name, "echo", "base"]).output().ok(), "base\n");
+}
+
+/// podman with a store of its own in the sandbox.
+fn podman(sandbox: &Sandbox, args: &[&str]) -> Run {
+    let dir = |name: &str| sandbox.path("p").join(name).display().to_string();
+    let flags = ["--cgroup-manager", "cgroupfs", "--runtime", "runc"];
+    let folders = ["--root", &dir("root"), "--runroot", &dir("run"), "--tmpdir", &dir("tmp")].map(str::to_owned);
+    sandbox.command("podman").args(folders).args(flags).args(args)
+}
+
+#[test]
+fn what_podman_pushed_runs() {
+    need!(userns, subids, overlay, shell, tool("docker-registry"), tool("podman"), tool("runc"));
+    let (sandbox, registry) = (Sandbox::new(), DockerRegistry::start());
+    let base = registry.push(base_image(), "base", "1");
+    let podman = |args: &[&str]| podman(&sandbox, args).output().ok();
+    podman(&["pull", "-q", "--tls-verify=false", &base]);
+    podman(&["create", "--name", "c", &base, "true"]);
+    let stuff = sandbox.write("stuff", "data\n");
+    podman(&["cp", stuff.to_str().unwrap(), "c:/data"]);
+    for format in ["oci", "docker"] {
+        let name = registry.name(&format!("made:{format}"));
+        podman(&["commit", "-q", "--format", format, "--change", "ENV A=b", "c", &name]);
+        podman(&["push", "-q", "--tls-verify=false", "--format", if format == "oci" { "oci" } else { "v2s2" }, &name]);
+        let seen = sandbox.runr(["run", "--rm", "-q", &name, "sh", "-c", "cat /data; echo $A"]).output().ok();
+        assert_eq!(seen, "data\nb\n", "{format}");
+        // The same image by the same id.
+        let id = podman(&["image", "inspect", "--format", "{{.Id}}", &name]);
+        assert_eq!(inspect(&sandbox, &name)["Id"], format!("sha256:{}", id.trim()));
+    }
+    podman(&["rm", "c"]);
+    podman(&["rmi", "-f", "-a"]);
+    // It leaves a process that keeps its user namespace.
+    podman(&["system", "migrate"]);
 }
 
 #[test]
@@ -96,6 +135,33 @@ fn the_real_debian_is_whole() {
     assert!(run("id").starts_with("uid=0(root) gid=0(root)"));
     let setuid = "find / -xdev -perm -4000 -type f -exec stat -c '%a %u:%g %n' {} + | LC_ALL=C sort";
     assert_eq!(run(setuid).lines().map(str::to_owned).collect::<Vec<_>>(), tar_listing("RUNR_TEST_DEBIAN_TAR"));
+}
+
+/// All that `ls -ln` shows of a file, and the same of directories but for their sizes and link counts, which are the file
+/// system's. What the program that runs the container puts there is left out, and so is the root, whose mode podman makes 0555.
+const LISTING: &str = "cd /; find . -xdev \\( -path ./dev -o -path ./proc -o -path ./sys -o -path ./run -o -path ./etc/hosts \
+    -o -path ./etc/hostname -o -path ./etc/resolv.conf -o -path ./etc/mtab \\) -prune \
+    -o -name . -o -path ./etc -o -type d -printf '%M %U %G %T@ %p\\n' \
+    -o -exec ls -lnd --time-style=full-iso {} + | LC_ALL=C sort";
+
+#[test]
+fn the_files_of_debian_are_what_podman_shows() {
+    // Root of a container host may lack the right to the limits that podman sets for it.
+    need!(not_root, userns, subids, overlay, debian, tool("docker-registry"), tool("podman"), tool("runc"));
+    let (sandbox, registry) = (Sandbox::new(), DockerRegistry::start());
+    let name = real(&registry, "RUNR_TEST_DEBIAN_TAR", "debian");
+    let ours = sandbox.runr(["run", "--rm", "-q", "--network", "none", &name, "sh", "-c", LISTING]).output().ok();
+    podman(&sandbox, &["pull", "-q", "--tls-verify=false", &name]).output().ok();
+    let theirs =
+        podman(&sandbox, &["run", "--rm", "--network", "none", "--ulimit", "host", &name, "sh", "-c", LISTING])
+            .output()
+            .ok();
+    podman(&sandbox, &["rmi", "-f", "-a"]).output().ok();
+    podman(&sandbox, &["system", "migrate"]).output().ok();
+    assert!(ours.lines().count() > 5000, "{ours}");
+    let (mine, other): (BTreeSet<&str>, BTreeSet<&str>) = (ours.lines().collect(), theirs.lines().collect());
+    let differences: Vec<&&str> = mine.symmetric_difference(&other).take(20).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 /// Pushes a root file system as an image of one layer.

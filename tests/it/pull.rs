@@ -43,7 +43,6 @@ fn what_goes_wrong_is_one_clear_line() {
     need!(userns);
     let (sandbox, registry) = (Sandbox::new(), Registry::start());
     let image = small("x");
-    let layer = &image.layers[0];
     registry.add(&image, "app", "1");
     let schema1 = r#"{"schemaVersion":1,"name":"app","tag":"old","fsLayers":[]}"#;
     let blob = |kind: &str, text: String| image::Blob::new(kind, text.into_bytes());
@@ -74,21 +73,64 @@ fn what_goes_wrong_is_one_clear_line() {
         assert!(first.starts_with("runr: ") && first.contains(words), "{name}: {said}");
         assert!(said.lines().skip(1).all(|line| line.starts_with("hint: ")), "{said}");
     }
-    for (fault, words) in [
-        (Faulty::WrongBytes, "sha256:"),
-        (Faulty::Length(-5), layer.digest.hex().get(..12).unwrap()),
-        (Faulty::Status(500, None), "500"),
-        (Faulty::CutAfter(3), "sha256:"),
-    ] {
-        let registry = Registry::start();
-        let name = registry.add(&image, "app", "1");
-        registry.fail(&layer.digest, 20, fault.clone());
-        let said = sandbox.runr(["pull", "-q", "--retry", "0", &name]).output().fails(125);
-        assert!(said.starts_with("runr: ") && said.contains(words), "{fault:?}: {said}");
-        assert_eq!(sandbox.line("images -q").output().ok(), "", "{fault:?}");
-    }
     let whole = sandbox.runr(["pull", "-q", &registry.name("app:1")]).output().ok();
     assert_eq!(whole.trim(), format!("sha256:{}", image.id()));
+}
+
+/// Each fault through the executable: one line that tells it, no image, no process, nothing in `tmp/` but what the next pull
+/// goes on with; and the next pull, when the registry is well again, brings the whole image.
+#[test]
+fn whatever_a_registry_does_the_next_pull_works() {
+    need!(userns);
+    let image = ImageBuilder::new()
+        .layer(&Layer::new().file("one", crate::store::noise(1, 300_000)))
+        .layer(&Layer::new().file("two", "2"))
+        .build();
+    let (layer, manifest, config) = (&image.layers[0], &image.manifest, &image.config);
+    for (what, fault, words) in [
+        (layer, Faulty::Status(500, None), "answers 500"),
+        (layer, Faulty::Status(429, Some(0)), "limits requests: 429"),
+        (layer, Faulty::Status(404, None), "404"),
+        (layer, Faulty::WrongBytes, "is not what its digest says"),
+        (layer, Faulty::CutAfter(100_000), "after 100000 of"),
+        (layer, Faulty::Length(-5), "bytes"),
+        (layer, Faulty::Length(5), "bytes"),
+        (layer, Faulty::Chunked { less: 0, more: 3 }, "bytes"),
+        (layer, Faulty::Chunked { less: 3, more: 0 }, "bytes"),
+        (config, Faulty::WrongBytes, "is not what its digest says"),
+        (config, Faulty::CutAfter(3), "config"),
+        (manifest, Faulty::WrongBytes, "instead of"),
+        (manifest, Faulty::CutAfter(10), "end of file before message length reached"),
+        (manifest, Faulty::Status(503, None), "answers 503"),
+    ] {
+        fails_then_works(&image, &what.digest, &fault, words);
+    }
+}
+
+/// Apart from the others, because it takes as long as the silence that is put up with.
+#[test]
+fn a_registry_that_stalls_is_given_up_and_the_next_pull_works() {
+    need!(userns);
+    let image = ImageBuilder::new().layer(&Layer::new().file("one", crate::store::noise(1, 300_000))).build();
+    fails_then_works(&image, &image.layers[0].digest, &Faulty::StallAfter(100_000), "nothing came for 30 s");
+}
+
+fn fails_then_works(image: &Image, what: &runr::image::Digest, fault: &Faulty, words: &str) {
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let name = registry.add(image, "app", "1");
+    registry.fail(what, 20, fault.clone());
+    let pinned = registry.name(&format!("app@{}", image.manifest.digest));
+    let said = sandbox.runr(["pull", "-q", "--retry", "0", &pinned]).output().fails(125);
+    assert!(said.starts_with("runr: ") && said.contains(words), "{fault:?}: {said}");
+    crate::store::settle(&sandbox);
+    assert_eq!(sandbox.line("images -q").output().ok(), "", "{fault:?}");
+    let mut left = sandbox.leftovers();
+    left.retain(|file| !file.starts_with("blob-"));
+    assert_eq!(left, Vec::<String>::new(), "{fault:?}");
+    registry.heal();
+    assert_eq!(sandbox.runr(["pull", "-q", &name]).output().ok().trim(), format!("sha256:{}", image.id()));
+    crate::store::settle(&sandbox);
+    assert_eq!(sandbox.leftovers(), Vec::<String>::new(), "{fault:?}");
 }
 
 #[test]
