@@ -1,5 +1,6 @@
 //! Making, finding, listing and forgetting containers.
 
+use super::listing;
 use super::names;
 use super::record::{ContainerRecord, ContainerState, Status, VERSION};
 use crate::base::fsx::{self, Durability};
@@ -12,9 +13,9 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-const CONFIG: &str = "config.json";
-const STATE: &str = "state.json";
-const LOCK: &str = "lock";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const STATE: &str = "state.json";
+pub(super) const LOCK: &str = "lock";
 
 /// Mode of an `upper` folder that no container has used: its first start gives it the image's mode for `/`, and no later one
 /// may. Unlike a note in the state it can't be lost in a power cut on its own.
@@ -231,18 +232,12 @@ impl Containers {
 
     /// Every container, in no order.
     pub fn list(&self) -> Result<Vec<Entry>> {
-        let folder = self.paths.containers();
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?.flatten() {
-            let id = entry.file_name().to_string_lossy().into_owned();
-            match self.load(&id) {
-                Ok(container) => entries.push(Entry::Good(Box::new(container))),
-                // It went away between the listing and the look.
-                Err(_) if !entry.path().exists() => {}
-                Err(error) => entries.push(Entry::Damaged { id, error }),
-            }
-        }
-        Ok(entries)
+        listing::list(&self.paths.containers(), listing::Wanted::All)
+    }
+
+    /// Those that may run, in no order: all that a list of running containers needs to read.
+    pub fn list_alive(&self) -> Result<Vec<Entry>> {
+        listing::list(&self.paths.containers(), listing::Wanted::Alive)
     }
 
     /// The full id for a name, an id, or the unambiguous beginning of one.
@@ -309,14 +304,14 @@ impl Containers {
         let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
         let mut state: ContainerState = read_json(&folder.join(STATE))?;
         refuse_newer(&record, &state, id)?;
-        let held = is_running(&folder)?;
+        let mut held = is_running(&folder)?;
+        if !held && state.status.is_alive() {
+            // A monitor's last word is written before it lets go of the lock, perhaps just now.
+            state = read_json(&folder.join(STATE))?;
+            held = is_running(&folder)?;
+        }
         match (held, state.status) {
-            // Its monitor is gone without a word: a kill -9, or a power cut.
-            (false, Status::Running | Status::Paused | Status::Restarting) => {
-                state.status = Status::Exited;
-                state.exit_code.get_or_insert(137);
-                state.sessions.clear();
-            }
+            (false, status) if status.is_alive() => state.monitor_is_gone(),
             // Its maker still sets it up.
             (true, Status::Exited) => state.status = Status::Running,
             _ => {}
@@ -325,7 +320,7 @@ impl Containers {
     }
 }
 
-fn refuse_newer(record: &ContainerRecord, state: &ContainerState, id: &str) -> Result<()> {
+pub(super) fn refuse_newer(record: &ContainerRecord, state: &ContainerState, id: &str) -> Result<()> {
     if record.version > VERSION || state.version > VERSION {
         return Err(Error::unsupported(format!("container `{}` was made by a newer runr", short(id))));
     }

@@ -82,18 +82,28 @@ fn is_being_made(folder: &Path) -> bool {
 
 /// All containers, after the dead monitors' have been settled.
 pub fn list(store: &Store) -> Result<Vec<Entry>> {
-    let all = Containers::new(store.paths());
-    let mut entries = all.list()?;
-    for entry in &entries {
-        match entry {
-            Entry::Good(container) if !container.state.status.is_alive() => settle(store, container)?,
-            _ => {}
+    settled(store, Containers::new(store.paths()).list()?)
+}
+
+/// Those that run, likewise. What a dead monitor left is among them, settled and no longer running.
+pub fn list_alive(store: &Store) -> Result<Vec<Entry>> {
+    settled(store, Containers::new(store.paths()).list_alive()?)
+}
+
+fn settled(store: &Store, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+    let mut left = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if let Entry::Good(container) = &entry
+            && container.state.process.is_some()
+            && !container.state.status.is_alive()
+        {
+            settle(store, container)?;
+            if !container.folder.exists() {
+                continue;
+            }
         }
+        left.push(entry);
     }
-    entries.retain(|entry| match entry {
-        Entry::Good(container) => container.folder.exists(),
-        Entry::Damaged { .. } => true,
-    });
     sweep(store);
-    Ok(entries)
+    Ok(left)
 }
