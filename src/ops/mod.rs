@@ -14,6 +14,7 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod layers;
+pub mod lifecycle;
 pub mod obtain;
 pub mod plan;
 pub mod pull;

@@ -15,10 +15,12 @@
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
 //! - `control`, `protocol`: how commands reach a monitor, and the words
+//! - `detach`: the keys that leave a container to itself
 //! - `client`: the side of a command that accompanies a container: passes signals and a terminal's bytes on
 
 pub mod client;
 pub mod control;
+pub mod detach;
 mod finish;
 pub mod monitor;
 pub mod orphans;

@@ -1,5 +1,6 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
+pub(crate) mod attach;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod doctor;
@@ -14,5 +15,8 @@ pub(crate) mod rename;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+mod select;
 pub(crate) mod start;
+pub(crate) mod stop;
 pub(crate) mod version;
+pub(crate) mod wait;

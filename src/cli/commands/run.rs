@@ -2,6 +2,7 @@
 
 use super::super::args::container::RunArgs;
 use super::super::parse::create;
+use super::super::parse::keys::detach_keys;
 use super::super::parse::process;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
@@ -21,6 +22,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         return Err(Error::usage("--attach and --detach cannot be used together"));
     }
     let attach = process::attach(&args.attach)?;
+    let keys = detach_keys(args.detach_keys.as_deref())?;
     let request = create::request(args.create, &context.config)?;
     let store = Store::open(&context.config.root)?;
     let Made { created, options, watcher } = make(context, &store, request)?;
@@ -35,7 +37,8 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let signals = client::catch_signals(args.sig_proxy)?;
     let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, attach)?;
     let raw = wiring.raw_mode()?;
-    let Wiring { stdio, companion, size, .. } = wiring;
+    let Wiring { stdio, mut companion, size, .. } = wiring;
+    companion.detach = keys;
     let channel = ops::start::first(&store, created, stdio, size, watcher.as_ref())?;
     let mut warnings = Vec::new();
     let code = client::accompany(&channel, &signals, companion, |pid, notes| {
@@ -46,5 +49,5 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     for warning in warnings {
         context.out.warning(&warning);
     }
-    code.map(|code| Exit::code(code as u8))
+    code.map(Exit::from)
 }

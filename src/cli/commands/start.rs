@@ -2,6 +2,7 @@
 
 use super::super::args::life::StartArgs;
 use super::super::output::filter::Filters;
+use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, progress, typed};
@@ -76,7 +77,7 @@ fn words(args: &StartArgs, store: &Store) -> Result<Vec<String>> {
 }
 
 /// Starts one container and leaves it to itself.
-fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
+pub(super) fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
     let Taken::Stopped(container) = start::take(store, word)? else { return Ok(()) };
     let options = container.record.options.clone();
     let watcher = progress::choose(&context.config, false);
@@ -96,6 +97,7 @@ pub(super) fn leave(context: &mut Context, channel: &Channel, options: &Containe
 
 /// Starts one container and accompanies it.
 fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) -> Result<Exit> {
+    let keys = detach_keys(args.detach_keys.as_deref())?;
     let container: NewContainer = match start::take(store, word)? {
         Taken::Stopped(container) => *container,
         Taken::Running(_) => {
@@ -110,7 +112,8 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     let streams = Attach { stdin: args.interactive, stdout: true, stderr: true };
     let wiring = terminal::wire(args.interactive && options.interactive, options.tty, sig_proxy, streams)?;
     let raw = wiring.raw_mode()?;
-    let Wiring { stdio, companion, size, .. } = wiring;
+    let Wiring { stdio, mut companion, size, .. } = wiring;
+    companion.detach = keys;
     let channel = start::again(store, container, stdio, size, watcher.as_ref())?;
     let mut warnings = Vec::new();
     let code = client::accompany(&channel, &signals, companion, |pid, notes| {
@@ -121,7 +124,7 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     for warning in warnings {
         context.out.warning(&warning);
     }
-    code.map(|code| Exit::code(code as u8))
+    code.map(Exit::from)
 }
 
 /// `--pidfile`.
