@@ -13,6 +13,7 @@
 //! - `service`: waits for the container, its streams and its clients; `requests`: what clients ask for; `session`: a client
 //! - `process`: one run of the container's process; `restart`: whether another follows
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
+//! - `log`: keeps what is written, by the container's log driver
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
 //! - `control`, `protocol`: how commands reach a monitor, and the words
 //! - `detach`: the keys that leave a container to itself
@@ -22,7 +23,9 @@ pub mod client;
 pub mod control;
 pub mod detach;
 mod finish;
+pub mod log;
 pub mod monitor;
+pub mod notify;
 pub mod orphans;
 mod output;
 pub mod process;

@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod completion;
+pub(crate) mod container_filter;
 pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod events;
