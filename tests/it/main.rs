@@ -23,6 +23,7 @@ mod format;
 mod hostile;
 mod hub;
 mod life_flags;
+mod lifecycle;
 mod nss;
 mod powercut;
 mod pull_command;
