@@ -18,3 +18,4 @@ pub mod obtain;
 pub mod plan;
 pub mod pull;
 pub mod start;
+pub mod usage;

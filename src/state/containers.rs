@@ -303,6 +303,11 @@ impl Containers {
         Ok(Some((NewContainer { record, folder, lock: file }, state)))
     }
 
+    /// Reads only what a container is, by its full id: for one whose state is damaged.
+    pub fn record(&self, id: &str) -> Result<ContainerRecord> {
+        read_json(&self.paths.container(id).join(CONFIG))
+    }
+
     /// Reads a container by its full id.
     pub fn load(&self, id: &str) -> Result<Container> {
         let folder = self.paths.container(id);

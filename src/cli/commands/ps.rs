@@ -212,7 +212,7 @@ fn row(c: &Container, args: &PsArgs, now: Timestamp) -> Result<Value> {
 }
 
 /// `Up 5 minutes`, `Exited (0) 2 hours ago`, `Created`.
-fn status(c: &Container, now: Timestamp) -> String {
+pub(super) fn status(c: &Container, now: Timestamp) -> String {
     let time_of = |text: &Option<String>| text.as_deref().and_then(time::parse);
     match c.state.status {
         Status::Created => "Created".to_owned(),
@@ -242,12 +242,12 @@ fn status(c: &Container, now: Timestamp) -> String {
 }
 
 /// docker puts arguments with spaces into quotes.
-fn command_line(words: &[String]) -> String {
+pub(super) fn command_line(words: &[String]) -> String {
     let quote = |w: &String| if w.contains(' ') { format!("'{w}'") } else { w.clone() };
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-fn ellipsis(text: &str, most: usize) -> String {
+pub(super) fn ellipsis(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
