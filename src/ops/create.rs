@@ -87,6 +87,10 @@ fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<Con
         }
         Base::Folder(path) => (None, Some(path.to_path_buf()), Execution::default()),
     };
+    let image_signal = match base {
+        Base::Image(image, _) => image.config.config.stop_signal.clone(),
+        Base::Folder(_) => None,
+    };
     Ok(ContainerRecord {
         version: VERSION,
         id: Containers::new_id()?,
@@ -96,6 +100,7 @@ fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<Con
         execution: execution.clone(),
         rootfs,
         command: compose::command(&execution, &options)?,
+        stop_signal: options.stop_signal.clone().or(image_signal),
         options,
         map: map.clone(),
     })

@@ -9,8 +9,9 @@ use crate::runtime::plan::Plan;
 use crate::state::containers::{Container, short};
 use crate::state::{Containers, NewContainer};
 use crate::store::Store;
-use crate::supervise::monitor::{self, Assignment, Stdio};
+use crate::supervise::monitor::{self, Assignment};
 use crate::supervise::orphans;
+use crate::supervise::process::Stdio;
 use crate::sys::channel::Channel;
 use crate::sys::term::Size;
 use std::time::{Duration, Instant};
@@ -93,6 +94,5 @@ fn fork_monitor(
     stdio: Stdio,
     size: Option<Size>,
 ) -> Result<Channel> {
-    let timeout_seconds = container.record.options.timeout;
-    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, timeout_seconds })
+    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size })
 }

@@ -400,6 +400,7 @@ mod tests {
             command: vec!["true".into()],
             options: ContainerOptions::default(),
             map: IdMap::single(0, 0),
+            stop_signal: None,
         }
     }
 

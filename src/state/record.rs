@@ -36,6 +36,9 @@ pub struct ContainerRecord {
     pub options: ContainerOptions,
     /// Ids of its user namespace.
     pub map: IdMap,
+    /// The signal that asks it to end, from the options or the image; SIGTERM otherwise.
+    #[serde(default)]
+    pub stop_signal: Option<String>,
 }
 
 /// The image of a container.

@@ -47,6 +47,19 @@ impl Channel {
         }
     }
 
+    /// Sends `message` unless that would block; `false` if it would, or the peer is gone: a peer that doesn't read is lost.
+    pub fn try_send(&self, message: &impl Serialize) -> bool {
+        let Ok(bytes) = serde_json::to_vec(message) else { return false };
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        loop {
+            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&bytes)], &[], flags, None) {
+                Ok(_) => return true,
+                Err(Errno::EINTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Receives one message and its descriptors; `None` when the peer has closed.
     pub fn receive<T: DeserializeOwned>(&self) -> Result<Option<(T, Vec<OwnedFd>)>> {
         let mut buffer = vec![0u8; MAX_PACKET];

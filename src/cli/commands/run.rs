@@ -11,7 +11,7 @@ use crate::base::{Error, Result};
 use crate::ops;
 use crate::store::Store;
 use crate::supervise::client;
-use crate::supervise::monitor::Stdio;
+use crate::supervise::process::Stdio;
 use clap::ArgMatches;
 
 /// `run`.

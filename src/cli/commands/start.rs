@@ -14,7 +14,7 @@ use crate::spec::ContainerOptions;
 use crate::state::{Entry, NewContainer};
 use crate::store::Store;
 use crate::supervise::client;
-use crate::supervise::monitor::Stdio;
+use crate::supervise::process::Stdio;
 use crate::sys::channel::Channel;
 use clap::ArgMatches;
 
