@@ -204,6 +204,19 @@ impl Containers {
         Ok(record)
     }
 
+    /// Frees every name that stands for `id`: of a container whose record does not say which.
+    pub fn drop_names_of(&self, id: &str) -> Result<()> {
+        let _guard = self.lock_names()?;
+        let names = std::fs::read_dir(self.paths.names()).doing(|| "read the container names")?;
+        for name in names.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+            // Entries that are no symlinks are nobody's name.
+            if self.name_holder(&name).is_ok_and(|holder| holder.as_deref() == Some(id)) {
+                self.drop_name_locked(&name, id)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a container another name. The new name stands for it before the old one is free.
     ///
     /// Errors: `Conflict` when the name is taken, `Usage` when it is no name.
