@@ -10,10 +10,8 @@ use crate::ops::containers;
 use crate::state::Entry;
 use crate::state::containers::Container;
 use crate::store::{ImageSummary, Store};
-use crate::userns::{self, IdMap};
+use crate::userns;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 /// Everything that takes room.
 #[derive(Debug, Clone)]
@@ -140,7 +138,7 @@ fn container_usage(store: &Store) -> Result<Vec<ContainerUsage>> {
             containers.push(container);
         }
     }
-    let written = written(&containers.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
+    let written = container_list::written(&containers.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
     Ok(containers.into_iter().zip(written).map(|(container, written)| ContainerUsage { container, written }).collect())
 }
 
@@ -183,77 +181,4 @@ fn blobs(store: &Store) -> Result<BlobTotals> {
         }
     }
     Ok(totals)
-}
-
-/// Bytes that each container wrote. One child per id map looks at what this user may not, and only if there is such.
-pub fn written(containers: &[&Container]) -> Result<Vec<u64>> {
-    let mut sizes = vec![0; containers.len()];
-    let mut closed: BTreeMap<String, (IdMap, Vec<(usize, PathBuf)>)> = BTreeMap::new();
-    for (at, container) in containers.iter().enumerate() {
-        let folder = container.folder.join("upper");
-        match tree_bytes(&folder) {
-            Some(bytes) => sizes[at] = bytes,
-            None => {
-                let map = &container.record.map;
-                closed.entry(map.key()).or_insert_with(|| (map.clone(), Vec::new())).1.push((at, folder));
-            }
-        }
-    }
-    for (map, folders) in closed.into_values() {
-        let looked = userns::run(&map, || {
-            Ok(folders.iter().map(|(_, folder)| tree_bytes(folder).unwrap_or(0)).collect::<Vec<u64>>())
-        });
-        // A container that is gone, or ids that are no longer the user's, are no reason to show nothing.
-        for ((at, _), bytes) in folders.iter().zip(looked.unwrap_or_default()) {
-            sizes[*at] = bytes;
-        }
-    }
-    Ok(sizes)
-}
-
-/// Bytes of the regular files below a folder, a file with several names counted once; `None` when a part of it is closed to
-/// this user. Symlinks are not followed.
-fn tree_bytes(folder: &Path) -> Option<u64> {
-    let mut seen = HashSet::new();
-    let mut bytes = 0;
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
-            // Gone meanwhile, or nested deeper than a path may be long.
-            Err(_) => continue,
-        };
-        for entry in entries.flatten() {
-            match entry.metadata() {
-                Ok(meta) if meta.is_dir() => open.push(entry.path()),
-                Ok(meta) if meta.is_file() && (meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino()))) => {
-                    bytes += meta.size();
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
-                _ => {}
-            }
-        }
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tree_counts_files_once_and_follows_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let outside = tempfile::tempdir().unwrap();
-        std::fs::write(outside.path().join("big"), [0; 5000]).unwrap();
-        let at = |name: &str| dir.path().join(name);
-        std::fs::create_dir_all(at("a/b")).unwrap();
-        std::fs::write(at("a/b/one"), [0; 100]).unwrap();
-        std::fs::hard_link(at("a/b/one"), at("two")).unwrap();
-        std::os::unix::fs::symlink(outside.path(), at("link")).unwrap();
-        std::fs::write(at("three"), [0; 11]).unwrap();
-        assert_eq!(tree_bytes(dir.path()), Some(111));
-        assert_eq!(tree_bytes(&at("missing")), Some(0));
-    }
 }

@@ -63,6 +63,9 @@ pub(super) fn prepare(setting: &Setting<'_>, own_exe: Option<OwnedFd>) -> Result
     for (resource, soft, hard) in &process.rlimits {
         sysproc::set_rlimit(*resource, *soft, *hard).map_err(explain_rlimit)?;
     }
+    if let Some(domain) = process.personality {
+        sysproc::set_personality(domain)?;
+    }
     // As root, so that a folder that only root may create is created; docker does the same.
     enter_workdir(&process.cwd, setting.make_workdir)?;
     let capabilities = if user.uid == 0 { &process.capabilities } else { &process.user_capabilities };

@@ -21,6 +21,7 @@ pub mod client;
 pub mod control;
 mod finish;
 pub mod monitor;
+pub mod notify;
 pub mod orphans;
 mod output;
 pub mod process;

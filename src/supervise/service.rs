@@ -6,6 +6,7 @@
 use super::control::Listener;
 use super::finish;
 use super::monitor::Assignment;
+use super::notify::{Ear, Notify};
 use super::output::{Channel as Stream, Lost, Output};
 use super::process::Process;
 use super::protocol::Report;
@@ -13,7 +14,7 @@ use super::restart::{self, BackOff};
 use super::session::{OWNER, Session};
 use super::stream::{Input, Progress, is_readable};
 use crate::base::{Error, Kind, units};
-use crate::state::record::{ContainerState, ProcessIdentity, Status};
+use crate::state::record::{ContainerState, HealthStatus, ProcessIdentity, Status};
 use crate::sys::channel::Channel;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
@@ -42,6 +43,10 @@ pub(super) struct Service {
     pub(super) sessions: Vec<Session>,
     pub(super) stopping: Option<Stopping>,
     pub(super) listener: Listener,
+    /// Until the container says that it is ready.
+    pub(super) ear: Option<Ear>,
+    /// Whom to tell once it is healthy.
+    pub(super) awaits_health: Option<Notify>,
     signals: SignalFd,
     next_session: u64,
     back_off: BackOff,
@@ -73,6 +78,8 @@ impl Service {
             sessions: vec![owner],
             stopping: None,
             listener,
+            ear: None,
+            awaits_health: None,
             signals,
             next_session: OWNER + 1,
             back_off: BackOff::new(),
@@ -131,8 +138,18 @@ impl Service {
         self.wait(ended);
         self.pump(32);
         self.read_sessions();
+        self.listen();
         self.check_deadlines();
         self.read_signals()
+    }
+
+    /// Passes on that the container, or its health check, is content.
+    fn listen(&mut self) {
+        self.ear.take_if(|ear| ear.listen());
+        let healthy = self.state.health.as_ref().is_some_and(|h| h.status == HealthStatus::Healthy);
+        if healthy && let Some(notify) = self.awaits_health.take() {
+            notify.ready(std::process::id());
+        }
     }
 
     fn wait(&self, ended: bool) {
@@ -140,6 +157,7 @@ impl Service {
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
         ];
+        fds.extend(self.ear.iter().map(|ear| PollFd::new(ear.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.sessions.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
         let outputs = self.outputs.iter().flat_map(Output::waits_for);
         let outputs = outputs.filter(|(_, flags)| !ended || flags.contains(PollFlags::POLLOUT));

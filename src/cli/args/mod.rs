@@ -12,6 +12,7 @@ pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod locate;
 pub(crate) mod parse;
+pub(crate) mod ps;
 pub(crate) mod system;
 
 use super::commands;
@@ -88,7 +89,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
-    entry::<container::PsArgs>(
+    entry::<ps::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",
         commands::ps::run,

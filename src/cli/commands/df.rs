@@ -1,14 +1,15 @@
 //! `runr system df`: what takes how much room.
 
 use super::super::args::housekeeping::DfArgs;
+use super::super::output::container::{self, Facts};
 use super::super::output::listing::{self, Format};
 use super::super::output::{document, time};
 use super::super::{Context, Exit, typed};
-use super::{images, ps};
+use super::images;
 use crate::base::Result;
 use crate::base::units::human_size;
-use crate::ops::usage::{self, ContainerUsage, ImageUsage, Usage};
-use crate::state::containers::short;
+use crate::ops::container_list::ImageSizes;
+use crate::ops::usage::{self, ImageUsage, Usage};
 use crate::store::Store;
 use clap::ArgMatches;
 use jiff::Timestamp;
@@ -96,19 +97,8 @@ fn image_rows(usage: &Usage, now: Timestamp) -> Vec<Value> {
 }
 
 fn container_rows(usage: &Usage, now: Timestamp) -> Vec<Value> {
-    let row_of = |usage: &ContainerUsage| {
-        let record = &usage.container.record;
-        let created = time::parse(&record.created);
-        let since = created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, now));
-        let command = ps::ellipsis(&ps::command_line(&record.command), 20);
-        json!({
-            "ID": short(&record.id), "ContainerID": short(&record.id),
-            "Image": record.image.as_ref().map(|i| i.name.clone()).unwrap_or_default(),
-            "Command": Value::from(command).to_string(), "LocalVolumes": "0", "Size": human_size(usage.written),
-            "RunningFor": since, "Created": since, "Status": ps::status(&usage.container, now), "Names": record.name,
-        })
-    };
-    usage.containers.iter().map(row_of).collect()
+    let facts = Facts { now, full: false, images: ImageSizes::default() };
+    usage.containers.iter().map(|c| container::row(&c.container, &facts, Some(c.written))).collect()
 }
 
 fn variant_rows(usage: &Usage) -> Vec<Value> {

@@ -1,6 +1,7 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod completion;
+pub(crate) mod container_filter;
 pub(crate) mod create;
 pub(crate) mod df;
 pub(crate) mod doctor;
