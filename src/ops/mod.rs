@@ -9,6 +9,7 @@ pub mod containers;
 pub mod create;
 pub mod doctor;
 pub mod events;
+pub mod exec;
 mod generated;
 pub mod idmap;
 pub mod image_list;

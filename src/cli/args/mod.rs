@@ -7,6 +7,7 @@
 pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod housekeeping;
+pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
@@ -89,6 +90,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
+    entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
     entry::<ps::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",
