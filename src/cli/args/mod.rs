@@ -6,8 +6,8 @@
 
 pub(crate) mod container;
 pub(crate) mod events;
-pub(crate) mod housekeeping;
 pub(crate) mod exec;
+pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
