@@ -12,6 +12,7 @@
 //! - `monitor`: forks it, starts the container
 //! - `service`: waits for the container, its streams and its clients; `requests`: what clients ask for; `session`: a client
 //! - `process`: one run of the container's process; `restart`: whether another follows
+//! - `exec`: further commands in the container; `sessions`: those that run; `descendants`: what came of one
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
 //! - `log`: keeps what is written, by the container's log driver
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
@@ -21,7 +22,9 @@
 
 pub mod client;
 pub mod control;
+mod descendants;
 pub mod detach;
+mod exec;
 mod finish;
 pub mod log;
 pub mod monitor;
@@ -34,4 +37,5 @@ mod requests;
 mod restart;
 mod service;
 mod session;
+mod sessions;
 mod stream;
