@@ -5,6 +5,7 @@
 //! object and 2 for one in use, as podman 4 and 5 do. clap's own 2 never gets out.
 
 use crate::base::Kind;
+use crate::supervise::client::End;
 use std::process::ExitCode;
 
 /// What a command hands to the shell.
@@ -28,6 +29,16 @@ impl Exit {
     }
 }
 
+impl From<End> for Exit {
+    /// Whoever leaves a container to itself has done what it wanted.
+    fn from(end: End) -> Self {
+        match end {
+            End::Exited(code) => Self(code as u8),
+            End::Detached => Self::OK,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit.0)
@@ -41,6 +52,8 @@ pub fn of(command: &str, kind: Kind) -> Exit {
         (_, Kind::CommandNotExecutable) => 126,
         ("rm" | "rmi", Kind::NotFound) => 1,
         ("rm" | "rmi", Kind::Conflict) => 2,
+        // podman 4 and 5: the container is there and does not run.
+        ("exec", Kind::Conflict) => 255,
         _ => 125,
     })
 }
@@ -56,6 +69,8 @@ mod tests {
             ("run", CommandNotFound, 127),
             ("run", CommandNotExecutable, 126),
             ("exec", CommandNotFound, 127),
+            ("exec", Conflict, 255),
+            ("exec", NotFound, 125),
             ("run", Usage, 125),
             ("run", NotFound, 125),
             ("run", Denied, 125),

@@ -16,7 +16,8 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 ///
 /// Errors: `NotFound`; `Corrupt` for a damaged record.
 pub fn inspect(store: &Store, word: &str, size: bool) -> Result<Value> {
-    let container = Containers::new(store.paths()).find(word)?;
+    let mut container = Containers::new(store.paths()).find(word)?;
+    container.state.sessions = super::exec::sessions(&container);
     let mut document = document(&container, &image_config(store, &container));
     if size && let Value::Object(map) = &mut document {
         map.insert("SizeRw".to_owned(), written_bytes(&container)?.into());
@@ -57,7 +58,7 @@ fn document(container: &Container, image: &Execution) -> Value {
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": null,
+        "ExecIDs": container.state.sessions,
         "HostConfig": host_config(options),
         "GraphDriver": {"Data": {"UpperDir": format!("{folder}/upper"), "WorkDir": format!("{folder}/work")}, "Name": "overlay"},
         "Mounts": options.mounts.iter().map(mount).collect::<Vec<_>>(),
@@ -77,6 +78,7 @@ fn state(container: &Container) -> Value {
         "OOMKilled": state.oom_killed,
         "Dead": false,
         "Pid": state.process.as_ref().map_or(0, |p| p.pid),
+        "ConmonPid": state.monitor.as_ref().map_or(0, |p| p.pid),
         "ExitCode": state.exit_code.unwrap_or(0),
         "Error": state.error.clone().unwrap_or_default(),
         "StartedAt": state.started.as_deref().unwrap_or(NEVER),

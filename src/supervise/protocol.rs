@@ -50,6 +50,9 @@ pub enum Request {
     Restart {
         /// As in `Stop`.
         #[serde(default)]
+        signal: Option<i32>,
+        /// As in `Stop`.
+        #[serde(default)]
         timeout_seconds: Option<i64>,
     },
     /// Freeze all processes; `Done`.
@@ -79,6 +82,10 @@ pub enum Request {
     /// Run another command in the container, with descriptors as in `Attach`: `Started`, then `Exited`. Closing the connection ends
     /// the session unless it is detached.
     Exec(Box<ExecSpec>),
+    /// The exec session of this connection goes on without it. No answer.
+    Detach,
+    /// `Sessions`.
+    Sessions,
     /// Run the health check now; `Health`.
     CheckHealth,
     /// Use these from now on; `Done`.
@@ -115,6 +122,11 @@ pub enum Report {
     Done,
     /// `state.json` has changed.
     Changed,
+    /// The ids of the exec sessions that live.
+    Sessions {
+        /// The oldest first.
+        ids: Vec<String>,
+    },
     /// The health check's result.
     Health {
         /// The check succeeded.

@@ -17,16 +17,22 @@ impl Service {
     pub(super) fn answer(&mut self, id: u64, request: Request, fds: Vec<OwnedFd>) {
         let result = match request {
             Request::Signal(number) => {
-                self.pass_signal(number);
+                match self.exec_of(id) {
+                    Some(exec) => exec.signal(number),
+                    None => self.pass_signal(number),
+                }
                 Ok(None)
             }
             Request::Resize(size) => {
-                self.resize(size);
+                match self.exec_of(id) {
+                    Some(exec) => exec.resize(size),
+                    None => self.resize(size),
+                }
                 Ok(None)
             }
             Request::Kill { signal } => self.kill(signal).map(Some),
             Request::Stop { signal, timeout_seconds, remove } => self.stop(id, signal, timeout_seconds, remove),
-            Request::Restart { timeout_seconds } => self.restart(id, timeout_seconds),
+            Request::Restart { signal, timeout_seconds } => self.restart(id, signal, timeout_seconds),
             Request::Pause => self.pause(true).map(Some),
             Request::Unpause => self.pause(false).map(Some),
             Request::Wait => self.mark(id, |s| s.wants_end = true),
@@ -34,7 +40,13 @@ impl Service {
             Request::Attach { stdin, stdin_is_relayed, stdout, stderr, size } => {
                 self.attach(id, [stdin, stdout, stderr], stdin_is_relayed, size, fds)
             }
-            Request::Exec(_) | Request::CheckHealth => Err(Error::unsupported("not supported yet")),
+            Request::Exec(spec) => self.exec(id, &spec, fds),
+            Request::Detach => {
+                self.detach_exec(id);
+                Ok(None)
+            }
+            Request::Sessions => Ok(Some(self.exec_ids())),
+            Request::CheckHealth => Err(Error::unsupported("not supported yet")),
             Request::Update { restart, health } => {
                 let options = &mut self.assignment.container.record.options;
                 options.restart = restart.unwrap_or(options.restart);
@@ -82,6 +94,7 @@ impl Service {
         if number == libc::SIGKILL || number == self.stop_signal() {
             self.state.stopped_by_user = true;
         }
+        self.assignment.event("kill", &[("signal", &number)]);
         Ok(Report::Done)
     }
 
@@ -100,13 +113,13 @@ impl Service {
         Ok(None)
     }
 
-    fn restart(&mut self, id: u64, timeout: Option<i64>) -> Result<Option<Report>> {
+    fn restart(&mut self, id: u64, signal: Option<i32>, timeout: Option<i64>) -> Result<Option<Report>> {
         self.mark(id, |s| s.wants_start = true)?;
         // A stop that is under way is not undone.
         if self.stopping.as_ref().is_some_and(|s| !s.restart) {
             return Err(Error::conflict("the container is being stopped"));
         }
-        self.end(None, timeout, true)?;
+        self.end(signal, timeout, true)?;
         Ok(None)
     }
 
@@ -148,6 +161,7 @@ impl Service {
         cgroup.freeze(frozen)?;
         self.state.status = if frozen { Status::Paused } else { Status::Running };
         self.save();
+        self.assignment.event(if frozen { "pause" } else { "unpause" }, &[]);
         Ok(Report::Done)
     }
 
@@ -177,10 +191,11 @@ impl Service {
         if let Some(size) = size {
             self.resize(size);
         }
+        self.assignment.event("attach", &[]);
         Ok(Some(Report::Done))
     }
 }
 
-fn not_running() -> Error {
+pub(super) fn not_running() -> Error {
     Error::conflict("the container is not running")
 }
