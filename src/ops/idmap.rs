@@ -1,7 +1,9 @@
 //! The id map of a container: the user's default one, or what `--userns` and `--uidmap` ask for.
 
+use super::joins;
 use crate::base::{Error, Result};
 use crate::spec::ContainerOptions;
+use crate::store::Store;
 use crate::userns::idmap::IdRange;
 use crate::userns::{IdMap, default_map};
 use nix::unistd::{getegid, geteuid};
@@ -9,7 +11,16 @@ use nix::unistd::{getegid, geteuid};
 /// The map for `options`.
 ///
 /// Errors: `Usage` for a bad value, `Denied` when `keep-id` needs subordinate ids that the user does not have.
-pub fn for_options(options: &ContainerOptions) -> Result<IdMap> {
+pub fn for_options(store: &Store, options: &ContainerOptions) -> Result<IdMap> {
+    if let Some(shared) = joins::map(store, options)? {
+        let own = options.userns.as_deref().filter(|m| !m.starts_with("container:") && !m.starts_with("ns:"));
+        if let Some(mode) = own {
+            return Err(Error::usage(format!(
+                "conflicting options: `--userns {mode}` and namespaces of another user namespace"
+            )));
+        }
+        return Ok(shared);
+    }
     if !options.uidmap.is_empty() || !options.gidmap.is_empty() {
         return Err(Error::unsupported("`--uidmap` and `--gidmap` are not supported yet")
             .hint("`--userns keep-id:uid=…,gid=…` maps the user to another id"));
@@ -17,6 +28,8 @@ pub fn for_options(options: &ContainerOptions) -> Result<IdMap> {
     let default = default_map()?;
     match options.userns.as_deref() {
         None | Some("" | "host" | "private") => Ok(default),
+        // Namespaces of this process's own user namespace: the container has one of its own below it.
+        Some(mode) if mode.starts_with("ns:") => Ok(default),
         // A process in whose namespace the user does not exist cannot reach the user's own data folder, so the layers would
         // have to be passed to it from a namespace in between.
         Some("nomap") => Err(Error::unsupported("`--userns nomap` is not supported yet")

@@ -14,6 +14,7 @@ pub mod idmap;
 pub mod image_list;
 pub mod images;
 pub mod info;
+pub mod joins;
 pub mod layers;
 pub mod linger;
 pub mod obtain;

@@ -20,6 +20,7 @@
 pub mod client;
 pub mod control;
 mod finish;
+mod joins;
 pub mod monitor;
 pub mod notify;
 pub mod orphans;

@@ -41,7 +41,8 @@ pub(crate) fn user(text: &str) -> Result<String> {
             }
             Ok(text.to_owned())
         }
-        "auto" | "container" | "ns" => Err(not_yet(&format!("--userns {text}"))),
+        "container" | "ns" => mode("userns", text, &["host", "keep-id", "nomap"]),
+        "auto" => Err(not_yet(&format!("--userns {text}"))),
         _ => Err(bad(format!("unknown mode `{text}`: use host, keep-id or nomap"))),
     }
 }
