@@ -22,6 +22,7 @@ mod escape;
 mod format;
 mod hostile;
 mod hub;
+mod join;
 mod life_flags;
 mod nss;
 mod powercut;

@@ -13,6 +13,7 @@ pub(crate) mod locate;
 pub(crate) mod parse;
 pub(crate) mod ps;
 pub(crate) mod system;
+pub(crate) mod update;
 
 use super::commands;
 use super::{Context, Exit};
@@ -87,6 +88,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::create::run,
     ),
     entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
+    entry::<update::UpdateArgs>(
+        &["update", "container update"],
+        "Change settings of containers",
+        commands::update::run,
+    ),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<ps::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],

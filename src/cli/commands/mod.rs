@@ -16,4 +16,5 @@ pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 pub(crate) mod start;
+pub(crate) mod update;
 pub(crate) mod version;
