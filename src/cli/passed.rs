@@ -17,13 +17,24 @@ pub(crate) struct Passed {
 /// The descriptors that the flags ask for; without flags, those of `$LISTEN_FDS` if they are meant for this process. `init` is
 /// true when the command is not process 1.
 pub(crate) fn passed(count: Option<u32>, list: &[u32], init: bool, config: &Config) -> Result<Passed> {
+    let activated = if count.is_none() && list.is_empty() { listening(config, std::process::id()) } else { 0 };
+    let count = if activated > 0 { Some(activated) } else { count };
+    let mut env = Vec::new();
+    if activated > 0 {
+        env.push(format!("LISTEN_FDS={activated}"));
+        env.push(format!("LISTEN_PID={}", if init { 2 } else { 1 }));
+        env.extend(config.env.get("LISTEN_FDNAMES").map(|names| format!("LISTEN_FDNAMES={names}")));
+    }
+    Ok(Passed { descriptors: asked_for(count, list)?, env })
+}
+
+/// `count` descriptors from 3 on, or those in the list.
+pub(crate) fn asked_for(count: Option<u32>, list: &[u32]) -> Result<Vec<(RawFd, OwnedFd)>> {
     if count.is_some() && !list.is_empty() {
         return Err(Error::usage("--preserve-fds and --preserve-fd cannot be used together"));
     }
-    let activated = if count.is_none() && list.is_empty() { listening(config, std::process::id()) } else { 0 };
     let mut numbers: Vec<u32> = match count {
         Some(count) => (3..3u32.saturating_add(count.min(MAX_PASSED as u32))).collect(),
-        None if activated > 0 => (3..3 + activated).collect(),
         None => list.to_vec(),
     };
     numbers.sort_unstable();
@@ -37,14 +48,7 @@ pub(crate) fn passed(count: Option<u32>, list: &[u32], init: bool, config: &Conf
             .map_err(|_| Error::usage(format!("file descriptor {number} is not open, so it cannot be passed on")))?;
         Ok((number, fd))
     };
-    let descriptors = numbers.into_iter().map(copy).collect::<Result<_>>()?;
-    let mut env = Vec::new();
-    if activated > 0 {
-        env.push(format!("LISTEN_FDS={activated}"));
-        env.push(format!("LISTEN_PID={}", if init { 2 } else { 1 }));
-        env.extend(config.env.get("LISTEN_FDNAMES").map(|names| format!("LISTEN_FDNAMES={names}")));
-    }
-    Ok(Passed { descriptors, env })
+    numbers.into_iter().map(copy).collect()
 }
 
 /// How many descriptors this process was started with on purpose.

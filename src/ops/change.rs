@@ -5,6 +5,7 @@ use crate::base::{Error, Result};
 use crate::spec::ContainerOptions;
 use crate::spec::options::{RestartPolicy, Ulimit};
 use crate::state::Containers;
+use crate::state::events::{self, Event};
 use crate::store::Store;
 use crate::supervise::control;
 use crate::supervise::protocol::Request;
@@ -15,7 +16,12 @@ use crate::supervise::protocol::Request;
 pub fn rename(store: &Store, word: &str, name: &str) -> Result<()> {
     let all = Containers::new(store.paths());
     let id = all.resolve(word)?;
-    all.rename(&id, name).map_err(|e| gone(e, word))
+    let old = all.record(&id).map(|record| record.name).unwrap_or_default();
+    all.rename(&id, name).map_err(|e| gone(e, word))?;
+    if let Ok(record) = all.record(&id) {
+        events::append(store.paths(), &Event::of(&record, "rename").with("oldName", old));
+    }
+    Ok(())
 }
 
 /// What `update` changes; what is empty stays as it is.

@@ -165,6 +165,8 @@ fn enter_workdir(cwd: &str, make: bool) -> Result<()> {
             std::fs::create_dir_all(cwd).map_err(|e| Error::from(e).step(format!("create working folder `{cwd}`")))?;
             nix::unistd::chdir(cwd).map_err(|e| explain_workdir(e, cwd))?;
         }
+        // `exec`: as docker has it, the command is what was not found then.
+        Err(Errno::ENOENT) => return Err(explain_workdir(Errno::ENOENT, cwd).with_kind(Kind::CommandNotFound)),
         // The user may be allowed to; it is tried again as the user.
         Err(Errno::EACCES) => return Ok(()),
         Err(e) => return Err(explain_workdir(e, cwd)),

@@ -79,6 +79,10 @@ pub enum Request {
     /// Run another command in the container, with descriptors as in `Attach`: `Started`, then `Exited`. Closing the connection ends
     /// the session unless it is detached.
     Exec(Box<ExecSpec>),
+    /// The exec session of this connection goes on without it. No answer.
+    Detach,
+    /// `Sessions`.
+    Sessions,
     /// Run the health check now; `Health`.
     CheckHealth,
     /// Hand over the namespaces, for a container that shares them; `Namespaces`.
@@ -121,6 +125,11 @@ pub enum Report {
     Namespaces {
         /// One for each.
         kinds: Vec<i32>,
+    },
+    /// The ids of the exec sessions that live.
+    Sessions {
+        /// The oldest first.
+        ids: Vec<String>,
     },
     /// The health check's result.
     Health {

@@ -12,6 +12,7 @@ use super::process::Process;
 use super::protocol::Report;
 use super::restart::{self, BackOff};
 use super::session::{OWNER, Session};
+use super::sessions::Execs;
 use super::stream::{Input, Progress, is_readable};
 use crate::base::{Error, Kind, units};
 use crate::state::record::{ContainerState, HealthStatus, ProcessIdentity, Status};
@@ -42,6 +43,7 @@ pub(super) struct Service {
     pub(super) inputs: Vec<Input>,
     pub(super) sessions: Vec<Session>,
     pub(super) stopping: Option<Stopping>,
+    pub(super) execs: Execs,
     pub(super) listener: Listener,
     /// Until the container says that it is ready.
     pub(super) ear: Option<Ear>,
@@ -77,6 +79,7 @@ impl Service {
             inputs: Vec::new(),
             sessions: vec![owner],
             stopping: None,
+            execs: Execs::default(),
             listener,
             ear: None,
             awaits_health: None,
@@ -104,11 +107,14 @@ impl Service {
                 }
             }
             self.restart_at = None;
-            self.stopping = None;
+            let asked = self.stopping.take().is_some();
             if let Err(e) = self.begin() {
                 self.tell_starters(&Report::Failed(e.clone()));
                 self.state.error = Some(e.to_string());
                 return finish::status_of(&e);
+            }
+            if asked {
+                self.assignment.event("restart", &[]);
             }
         }
     }
@@ -121,6 +127,7 @@ impl Service {
             if let Some(code) = ended
                 && self.drain()
             {
+                self.end_execs();
                 return code;
             }
             if let Some(code) = self.turn(ended.is_some()) {
@@ -137,7 +144,10 @@ impl Service {
         self.read_sessions();
         self.listen();
         self.check_deadlines();
-        self.read_signals()
+        let code = self.read_signals();
+        // After the signals: a session whose process has ended is over in this same turn.
+        self.turn_execs();
+        code
     }
 
     /// Passes on that the container, or its health check, is content.
@@ -159,7 +169,8 @@ impl Service {
         let outputs = self.outputs.iter().flat_map(Output::waits_for);
         let outputs = outputs.filter(|(_, flags)| !ended || flags.contains(PollFlags::POLLOUT));
         let inputs = self.inputs.iter().filter(|_| !ended).filter_map(Input::waits_for);
-        fds.extend(outputs.chain(inputs).map(|(fd, flags)| PollFd::new(fd, flags)));
+        let execs = self.execs.waits_for();
+        fds.extend(outputs.chain(inputs).chain(execs).map(|(fd, flags)| PollFd::new(fd, flags)));
         let timeout = match self.next_deadline() {
             Some(deadline) => {
                 let left = deadline.saturating_sub(units::boot_nanos()).div_ceil(1_000_000);
@@ -258,6 +269,7 @@ impl Service {
     /// The client is gone: the container goes on without it, as it does when docker's client is killed.
     fn close(&mut self, id: u64) {
         self.sessions.retain(|s| s.id != id);
+        self.abandon_exec(id);
         self.outputs.iter_mut().for_each(|o| o.remove(id));
         self.inputs.retain(|i| i.session != id);
     }
@@ -320,6 +332,7 @@ impl Service {
         self.state.exit_code = Some(code);
         self.state.finished = Some(finish::now());
         self.save();
+        self.assignment.event("died", &[("exitCode", &code)]);
         self.restart_at = Some(units::boot_nanos() + wait.as_nanos() as u64);
         true
     }
@@ -358,6 +371,7 @@ impl Service {
 
     /// A child has ended; its code if it is the container's process.
     fn reaped(&mut self, pid: Pid, code: i32) -> Option<i32> {
+        self.execs.reaped(pid, code);
         let process = self.process.as_ref()?;
         (process.prepared.pid == pid).then_some(code)
     }

@@ -179,6 +179,8 @@ pub fn set_cloexec(fd: RawFd, on: bool) -> Result<()> {
 }
 
 /// A copy of a descriptor that the caller of this program left open, close-on-exec, with a number from `above` on.
+///
+/// Errors: EBADF when there is none.
 pub fn copy_inherited(fd: RawFd, above: RawFd) -> Result<OwnedFd> {
     // SAFETY: integers only; a success is a new descriptor that nobody else owns.
     let copy = Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) });

@@ -6,6 +6,8 @@
 
 pub(crate) mod container;
 pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
@@ -94,6 +96,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::update::run,
     ),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
+    entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
     entry::<ps::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",
@@ -111,6 +114,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
     entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
+    entry::<housekeeping::DfArgs>(&["system df"], "Show what takes how much room", commands::df::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),

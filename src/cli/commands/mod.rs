@@ -3,8 +3,10 @@
 pub(crate) mod completion;
 pub(crate) mod container_filter;
 pub(crate) mod create;
+pub(crate) mod df;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod exec;
 pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;
