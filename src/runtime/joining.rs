@@ -72,9 +72,11 @@ fn run(plan: &Plan, streams: Streams, joined: &Joined, rest: u64, channel: Chann
     let enter = || -> Result<(Option<Cloned>, Option<OwnedFd>)> {
         // While /proc/self still belongs to the user.
         init::set_oom_score(plan)?;
-        // The monitor's descriptors are still open here, and the other container may see this process once it is in the
-        // same user namespace.
-        nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")?;
+        if of_kind(joined, libc::CLONE_NEWUSER).is_some() {
+            // The monitor's descriptors are still open here, and the other container may see this process once it is in the
+            // same user namespace. Otherwise it must stay open until its ids are mapped.
+            nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")?;
+        }
         let inside: Vec<(i32, &OwnedFd)> =
             joined.iter().filter(|(flag, _)| *flag != libc::CLONE_NEWNS).map(|(flag, fd)| (*flag, fd)).collect();
         namespaces::enter(&inside)?;

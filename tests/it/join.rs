@@ -67,7 +67,10 @@ fn each_kind_is_shared_alone_and_together() {
     assert_eq!(run("--ipc container:other", "cat /dev/shm/x; rm /dev/shm/x").ok(), "shared\n");
     assert_ne!(run("--ipc container:other", "cat /dev/shm/x").code(), 0);
     // Its processes can be seen and signalled, whatever `--init` closes to the user.
-    let out = run("--pid container:other", "pgrep -x sleep | wc -l; test $$ != 1 && kill -0 1 && echo alive");
+    let out = run(
+        "--pid container:other",
+        "grep -lx sleep /proc/[0-9]*/comm | wc -l; test $$ != 1 && kill -0 1 && echo alive",
+    );
     assert_eq!(out.ok(), "1\nalive\n");
     assert_eq!(run("--pid container:other", "exit 7").code(), 7);
     let terminal = run("--pid container:other --ipc container:other -t", "test -t 0 && echo terminal");
@@ -77,6 +80,9 @@ fn each_kind_is_shared_alone_and_together() {
 #[test]
 fn the_ids_are_the_other_ones() {
     need!(userns, subids, shell);
+    if nix::unistd::geteuid().is_root() {
+        return;
+    }
     let sandbox = sandbox("--userns keep-id:uid=7,gid=8");
     let script = "cat /proc/self/uid_map; stat -c %u:%g /bin/busybox";
     let map = |flags: &str| {
@@ -102,7 +108,8 @@ fn what_cannot_be_shared_is_refused_in_one_line() {
         ),
         (
             "--pid container:other --network container:second",
-            "the namespaces to join belong to different containers".to_owned(),
+            "the namespaces to join belong to different containers\nhint: all must have been made in one user namespace"
+                .to_owned(),
         ),
         (
             "--network container:other --userns keep-id",
@@ -155,4 +162,33 @@ fn namespaces_by_path() {
         sleep 0.5; runr run --rm --network ns:/proc/$!/ns/net busybox sh -c 'ls /sys/class/net; id -u'; kill $!";
     let out = sandbox.sh(script).output().ok();
     assert_eq!(out, "up\nlo\n0\n");
+}
+
+#[test]
+fn maps_by_range() {
+    need!(userns, subids, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    let user = !nix::unistd::geteuid().is_root();
+    let map = |flags: &str| {
+        let run = sandbox.line("run --rm --user 0").args(flags.split_whitespace());
+        run.args(["busybox", "sh", "-c", "cat /proc/self/uid_map; stat -c %u:%g /bin/busybox; touch /x; stat -c %u /x"])
+            .output()
+    };
+    let squeezed = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if user {
+        // The user in the middle, as keep-id has it.
+        let both = map("--uidmap 5:0:1 --uidmap 0:1:5 --uidmap 6:6:60000 --gidmap 5:0:1,0:1:5,6:6:60000").ok();
+        assert_eq!(both, map("--uidmap 5:0:1,0:1:5,6:6:60000").ok(), "one alone is for both");
+        assert!(squeezed(both).ends_with("0:0 0"));
+        let stderr = map("--uidmap 0:1:5").fails(125);
+        assert!(stderr.starts_with("runr: `--uidmap, --gidmap`: a container must have this user's own id"), "{stderr}");
+        let stderr = map("--uidmap 5:0:1").fails(125);
+        assert!(stderr.starts_with("runr: --uidmap, --gidmap: id 0 of the container must be mapped\n"), "{stderr}");
+        map("--uidmap 0:0:1 --uidmap 1:0:1").fails(125);
+    }
+    assert!(squeezed(map("--uidmap 0:0:1 --uidmap 1:1:60000").ok()).contains(" 0:0 0"));
+    assert!(map("--uidmap 0:0:1 --userns keep-id").fails(125).starts_with("runr: conflicting options: "));
+    map("--uidmap 0:@4294967290:1").fails(125);
+    map("--userns nomap").fails(125);
 }

@@ -160,21 +160,21 @@ fn the_image_may_lose_its_name_and_another_one_get_it() {
 fn names_change_and_stay_unique() {
     need!(userns, shell);
     let sandbox = sandbox();
-    let id = create(&sandbox, "--name a", "true");
-    create(&sandbox, "--name b", "true");
-    assert_eq!(sandbox.line("rename a c").output().ok(), "");
-    assert_eq!(status(&sandbox, "c"), "created");
+    let id = create(&sandbox, "--name xa", "true");
+    create(&sandbox, "--name xb", "true");
+    assert_eq!(sandbox.line("rename xa xc").output().ok(), "");
+    assert_eq!(status(&sandbox, "xc"), "created");
     assert!(
         sandbox
-            .line("rename c b")
+            .line("rename xc xb")
             .output()
             .fails(125)
-            .starts_with("runr: the container name `b` is already in use by container ")
+            .starts_with("runr: the container name `xb` is already in use by container ")
     );
-    assert_eq!(sandbox.line("start a").output().fails(125), "runr: no such container: a\n");
-    sandbox.line("rename nosuch d").output().fails(125);
-    sandbox.line("rename c -x").output().fails(125);
-    create(&sandbox, "--name a", "true");
+    assert_eq!(sandbox.line("start xa").output().fails(125), "runr: no such container: xa\n");
+    sandbox.line("rename nosuch xd").output().fails(125);
+    sandbox.line("rename xc -x").output().fails(125);
+    create(&sandbox, "--name xa", "true");
     // By id, and while it runs.
     sandbox.line("run -d --name up busybox sleep 1000").output().ok();
     sandbox.line("rename up down").output().ok();
@@ -186,7 +186,7 @@ fn names_change_and_stay_unique() {
         .filter(|n| !n.starts_with('.'))
         .collect();
     names.sort();
-    assert_eq!(names, ["a", "b", "down", "z"]);
+    assert_eq!(names, ["down", "xa", "xb", "z"]);
 }
 
 #[test]
@@ -277,4 +277,7 @@ fn what_starts_at_boot() {
     assert_eq!(names(&sandbox), "always unless");
     sandbox.line("start --all --filter restart-policy=always").output().ok();
     assert_eq!(names(&sandbox), "always never unless");
+    for name in ["always", "never", "unless"] {
+        sandbox.line(&format!("update --restart no {name}")).output().ok();
+    }
 }
