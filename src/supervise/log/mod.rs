@@ -65,3 +65,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
