@@ -22,3 +22,4 @@ pub mod plan;
 pub mod processes;
 pub mod pull;
 pub mod start;
+pub mod usage;

@@ -94,6 +94,7 @@ impl Service {
         if number == libc::SIGKILL || number == self.stop_signal() {
             self.state.stopped_by_user = true;
         }
+        self.assignment.event("kill", &[("signal", &number)]);
         Ok(Report::Done)
     }
 
@@ -160,6 +161,7 @@ impl Service {
         cgroup.freeze(frozen)?;
         self.state.status = if frozen { Status::Paused } else { Status::Running };
         self.save();
+        self.assignment.event(if frozen { "pause" } else { "unpause" }, &[]);
         Ok(Report::Done)
     }
 
@@ -189,6 +191,7 @@ impl Service {
         if let Some(size) = size {
             self.resize(size);
         }
+        self.assignment.event("attach", &[]);
         Ok(Some(Report::Done))
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
@@ -107,6 +108,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
     entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
+    entry::<housekeeping::DfArgs>(&["system df"], "Show what takes how much room", commands::df::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),

@@ -3,6 +3,7 @@
 pub(crate) mod completion;
 pub(crate) mod container_filter;
 pub(crate) mod create;
+pub(crate) mod df;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod exec;
