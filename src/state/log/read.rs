@@ -130,7 +130,7 @@ impl Reader {
     }
 
     /// The next record.
-    pub fn next(&mut self) -> Result<Next<'_>> {
+    pub fn read(&mut self) -> Result<Next<'_>> {
         loop {
             match memchr::memchr(b'\n', &self.buffer[self.from..self.to]) {
                 Some(length) => {

@@ -23,7 +23,7 @@ fn records(from: u32, lines: &[&str]) -> String {
 fn rest(reader: &mut Reader) -> Vec<String> {
     let mut found = Vec::new();
     loop {
-        match reader.next().unwrap() {
+        match reader.read().unwrap() {
             Next::Record(record) => found.push(match &record.content {
                 Content::Bytes(bytes) => format!(
                     "{}{}",

@@ -19,7 +19,7 @@ fn reader(options: &ContainerOptions, folder: &Path) -> Reader {
 fn read_on(reader: &mut Reader, streams: &mut [Vec<u8>; 2]) -> u64 {
     let mut noted = 0;
     loop {
-        match reader.next().unwrap() {
+        match reader.read().unwrap() {
             Next::Record(record) => match record.content {
                 Content::Bytes(bytes) => streams[record.stream.index()].extend_from_slice(&bytes),
                 Content::Unfinished => {}
