@@ -21,5 +21,6 @@ pub mod obtain;
 pub mod plan;
 pub mod processes;
 pub mod pull;
+pub mod remove;
 pub mod start;
 pub mod usage;
