@@ -17,6 +17,7 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod layers;
+pub mod lifecycle;
 pub mod linger;
 pub mod obtain;
 pub mod plan;

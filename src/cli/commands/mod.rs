@@ -1,6 +1,7 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod cleanup;
+pub(crate) mod attach;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
 pub(crate) mod create;
@@ -19,5 +20,8 @@ pub(crate) mod rename;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+mod select;
 pub(crate) mod start;
+pub(crate) mod stop;
 pub(crate) mod version;
+pub(crate) mod wait;
