@@ -1,7 +1,7 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
-pub(crate) mod cleanup;
 pub(crate) mod attach;
+pub(crate) mod cleanup;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
 pub(crate) mod create;
