@@ -2,6 +2,7 @@
 
 use super::control::Listener;
 use super::finish;
+use super::joins;
 use super::notify::{Ear, Notify};
 use super::process::{self, Stdio};
 use super::protocol::Report;
@@ -11,6 +12,7 @@ use crate::base::{Doing, Error, Kind, Result};
 use crate::runtime::plan::Plan;
 use crate::spec::options::SdNotify;
 use crate::state::containers::{short, write_state};
+use crate::state::events::{self, Event};
 use crate::state::record::{ContainerState, ProcessIdentity, Status};
 use crate::state::{ContainerRecord, NewContainer};
 use crate::store::Store;
@@ -47,6 +49,13 @@ impl Assignment {
     /// A container that is removed at its end need not survive a power cut: it is exited and gone after one either way.
     pub(super) fn durability(&self) -> Durability {
         if self.record().options.remove { Durability::Cached } else { Durability::Synced }
+    }
+
+    /// Writes down that something happened to the container.
+    pub(super) fn event(&self, action: &'static str, attributes: &[(&str, &dyn std::fmt::Display)]) {
+        let event =
+            attributes.iter().fold(Event::of(self.record(), action), |event, (key, value)| event.with(key, value));
+        events::append(self.store.paths(), &event);
     }
 
     pub(super) fn write_state(&self, state: &ContainerState) -> Result<()> {
@@ -129,8 +138,11 @@ impl Service {
                 SdNotify::Conmon | SdNotify::Ignore => {}
             }
         }
-        let (mut process, input) =
-            process::make(&assignment.plan, &id, &mut assignment.stdio, keep, &mut self.outputs, assignment.size)?;
+        // Anew at each start: the other container may have been started again, too.
+        let joined = joins::open(assignment.store.paths(), &assignment.plan.joins)?;
+        let Assignment { plan, stdio, size, .. } = assignment;
+        let (mut process, input) = process::make(plan, &id, stdio, keep, &mut self.outputs, *size, &joined)?;
+        drop(joined);
         self.inputs.extend(input);
         let state = &mut self.state;
         state.status = Status::Running;
@@ -153,6 +165,7 @@ impl Service {
         let report =
             Report::Started { pid: process.prepared.pid.as_raw(), notes: std::mem::take(&mut process.prepared.notes) };
         self.process = Some(process);
+        self.assignment.event("start", &[]);
         self.started(&report);
         Ok(())
     }

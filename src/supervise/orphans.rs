@@ -1,11 +1,13 @@
 //! What a monitor or a maker that was killed left behind, found by whoever comes next: processes, half-made folders,
 //! containers that were to be removed at their end.
 
-use crate::base::{Result, fsx};
+use crate::base::Result;
+use crate::base::fsx::{self, Durability};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::containers::{self, Container};
+use crate::state::events::{self, Event, Topic};
 use crate::state::record::ContainerState;
-use crate::state::{Containers, Entry};
+use crate::state::{Containers, Entry, Status};
 use crate::store::Store;
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::userns;
@@ -41,19 +43,45 @@ pub fn settle(store: &Store, container: &Container) -> Result<()> {
         return Ok(());
     }
     let Some(_lock) = containers::try_lock(&container.folder)? else { return Ok(()) };
-    kill_leftovers(&container.state);
-    if container.record.options.remove {
-        return discard(store, &container.record.id, Some(&container.record.name), &container.record.map);
+    // Somebody else may have settled it, or started it again and seen its end, before the lock was ours.
+    let id = &container.record.id;
+    let Ok(Container { record, mut state, folder }) = Containers::new(store.paths()).load(id) else { return Ok(()) };
+    if state.process.is_none() {
+        return Ok(());
     }
-    Ok(())
+    kill_leftovers(&state);
+    let code = state.exit_code.unwrap_or(137);
+    events::append(store.paths(), &Event::of(&record, "died").with("exitCode", code));
+    if record.options.remove {
+        return discard(store, id, Some(&record.name), &record.map);
+    }
+    state.status = Status::Exited;
+    state.exit_code = Some(code);
+    state.process = None;
+    state.monitor = None;
+    state.cgroup = None;
+    state.sessions.clear();
+    state.finished.get_or_insert_with(super::finish::now);
+    // Lost in a power cut, it is found again: nothing has to wait for the disk.
+    containers::write_state(&folder, &state, Durability::Cached)
 }
 
 /// Moves a container out of sight, frees its name, deletes its files.
 pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap) -> Result<()> {
+    let all = Containers::new(store.paths());
+    let record = all.record(id);
     let trash = store.retire(&store.paths().container(id), map)?;
-    if let Some(name) = name {
-        Containers::new(store.paths()).drop_name(name, id)?;
+    match name {
+        Some(name) => all.drop_name(name, id)?,
+        None => all.drop_names_of(id)?,
     }
+    events::append(
+        store.paths(),
+        &match record {
+            Ok(record) => Event::of(&record, "remove"),
+            Err(_) => Event::new(Topic::Container, "remove", id, name.unwrap_or_default()),
+        },
+    );
     // Most often everything is the user's own and no namespace is needed.
     if fsx::remove_dir_all(&trash).is_err() {
         userns::remove_tree(map, &trash)?;
@@ -83,22 +111,36 @@ fn is_being_made(folder: &Path) -> bool {
 /// All containers, after the dead monitors' have been settled.
 pub fn list(store: &Store) -> Result<Vec<Entry>> {
     let all = Containers::new(store.paths());
-    let mut entries = all.list()?;
-    for entry in &entries {
-        match entry {
-            Entry::Good(container) if !container.state.status.is_alive() => {
-                // What cannot be settled now, on a full disk for instance, is shown as it is.
-                drop(settle(store, container));
-            }
-            _ => {}
-        }
-    }
-    entries.retain(|entry| match entry {
-        Entry::Good(container) => container.folder.exists(),
-        Entry::Damaged { .. } => true,
+    let left = settled(store, all.list()?)?;
+    let ids = left.iter().map(|entry| match entry {
+        Entry::Good(container) => container.record.id.as_str(),
+        Entry::Damaged { id, .. } => id.as_str(),
     });
-    sweep(store);
     // No reason to fail a list.
-    drop(all.sweep_names());
-    Ok(entries)
+    drop(all.sweep_names(&ids.collect()));
+    Ok(left)
+}
+
+/// Those that run, likewise. What a dead monitor left is among them, settled and no longer running.
+pub fn list_alive(store: &Store) -> Result<Vec<Entry>> {
+    settled(store, Containers::new(store.paths()).list_alive()?)
+}
+
+fn settled(store: &Store, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+    let mut left = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if let Entry::Good(container) = &entry
+            && container.state.process.is_some()
+            && !container.state.status.is_alive()
+        {
+            // What cannot be settled now, on a full disk for instance, is shown as it is.
+            drop(settle(store, container));
+            if !container.folder.exists() {
+                continue;
+            }
+        }
+        left.push(entry);
+    }
+    sweep(store);
+    Ok(left)
 }

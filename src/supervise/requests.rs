@@ -7,7 +7,7 @@ use crate::base::{Error, Result, units};
 use crate::state::record::Status;
 use crate::sys::signal;
 use crate::sys::term;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// docker's and podman's time between the stop signal and SIGKILL.
 const STOP_TIMEOUT_SECONDS: i64 = 10;
@@ -32,9 +32,10 @@ impl Service {
             }
             Request::Kill { signal } => self.kill(signal).map(Some),
             Request::Stop { signal, timeout_seconds, remove } => self.stop(id, signal, timeout_seconds, remove),
-            Request::Restart { timeout_seconds } => self.restart(id, timeout_seconds),
+            Request::Restart { signal, timeout_seconds } => self.restart(id, signal, timeout_seconds),
             Request::Pause => self.pause(true).map(Some),
             Request::Unpause => self.pause(false).map(Some),
+            Request::Namespaces => self.share_namespaces(id),
             Request::Wait => self.mark(id, |s| s.wants_end = true),
             Request::Watch => self.mark(id, |s| s.watches = true).map(|_| Some(Report::Changed)),
             Request::Attach { stdin, stdin_is_relayed, stdout, stderr, size } => {
@@ -94,6 +95,7 @@ impl Service {
         if number == libc::SIGKILL || number == self.stop_signal() {
             self.state.stopped_by_user = true;
         }
+        self.assignment.event("kill", &[("signal", &number)]);
         Ok(Report::Done)
     }
 
@@ -112,13 +114,13 @@ impl Service {
         Ok(None)
     }
 
-    fn restart(&mut self, id: u64, timeout: Option<i64>) -> Result<Option<Report>> {
+    fn restart(&mut self, id: u64, signal: Option<i32>, timeout: Option<i64>) -> Result<Option<Report>> {
         self.mark(id, |s| s.wants_start = true)?;
         // A stop that is under way is not undone.
         if self.stopping.as_ref().is_some_and(|s| !s.restart) {
             return Err(Error::conflict("the container is being stopped"));
         }
-        self.end(None, timeout, true)?;
+        self.end(signal, timeout, true)?;
         Ok(None)
     }
 
@@ -146,6 +148,16 @@ impl Service {
         Ok(())
     }
 
+    fn share_namespaces(&mut self, id: u64) -> Result<Option<Report>> {
+        let Some(process) = &self.process else { return Err(not_running()) };
+        let (kinds, fds): (Vec<i32>, Vec<BorrowedFd<'_>>) =
+            process.prepared.shareable().map(|(kind, fd)| (kind, fd.as_fd())).unzip();
+        if let Some(session) = self.sessions.iter().find(|s| s.id == id) {
+            session.channel().try_send_with(&Report::Namespaces { kinds }, &fds);
+        }
+        Ok(None)
+    }
+
     fn pause(&mut self, frozen: bool) -> Result<Report> {
         let Some(process) = &self.process else { return Err(not_running()) };
         match (frozen, self.state.status) {
@@ -160,6 +172,7 @@ impl Service {
         cgroup.freeze(frozen)?;
         self.state.status = if frozen { Status::Paused } else { Status::Running };
         self.save();
+        self.assignment.event(if frozen { "pause" } else { "unpause" }, &[]);
         Ok(Report::Done)
     }
 
@@ -189,6 +202,7 @@ impl Service {
         if let Some(size) = size {
             self.resize(size);
         }
+        self.assignment.event("attach", &[]);
         Ok(Some(Report::Done))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::args::life::StartArgs;
 use super::super::output::filter::Filters;
+use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, progress, typed};
@@ -11,7 +12,8 @@ use crate::base::{Error, Result};
 use crate::ops::container_list;
 use crate::ops::start::{self, Caller, Taken};
 use crate::spec::ContainerOptions;
-use crate::spec::options::SdNotify;
+use crate::spec::options::{RestartPolicy, SdNotify};
+use crate::state::containers::Container;
 use crate::state::{Containers, Entry, NewContainer};
 use crate::store::Store;
 use crate::supervise::client;
@@ -61,23 +63,58 @@ fn words(args: &StartArgs, store: &Store) -> Result<Vec<String>> {
         }
         (true, true) => {}
     }
-    let filters = Filters::parse(&args.filter, &ps::FILTERS)?;
-    let good = container_list::all(store)?.into_iter().filter_map(|entry| match entry {
-        Entry::Good(container) => Some(*container),
-        Entry::Damaged { .. } => None,
-    });
-    let mut chosen = ps::filtered(store, good.collect(), &filters)?;
     if args.latest {
-        chosen.truncate(1);
-    } else {
-        // The oldest first: what others were made to use.
-        chosen.reverse();
+        return latest(store);
     }
+    let mut keys = ps::FILTERS.to_vec();
+    keys.extend(["restart-policy", "should-start-on-boot"]);
+    keys.sort_unstable();
+    keys.dedup();
+    let filters = Filters::parse(&args.filter, &keys)?;
+    let mut chosen = ps::filtered(store, good(store)?, &filters)?;
+    chosen.retain(|c| {
+        filters.any("restart-policy", |policy| policy == policy_word(c.record.options.restart))
+            && filters.any("should-start-on-boot", |wanted| wanted == starts_on_boot(c).to_string())
+    });
+    // The oldest first: what others were made to use.
+    chosen.reverse();
     Ok(chosen.into_iter().map(|c| c.record.id).collect())
 }
 
+/// All that can be read, the youngest first.
+fn good(store: &Store) -> Result<Vec<Container>> {
+    let all = container_list::all(store)?.into_iter();
+    Ok(all.filter_map(|entry| if let Entry::Good(container) = entry { Some(*container) } else { None }).collect())
+}
+
+/// The id of the last container that was made.
+pub(super) fn latest(store: &Store) -> Result<Vec<String>> {
+    let youngest = good(store)?.into_iter().next().ok_or_else(|| Error::not_found("there is no container"))?;
+    Ok(vec![youngest.record.id])
+}
+
+fn policy_word(policy: RestartPolicy) -> &'static str {
+    match policy {
+        RestartPolicy::No => "no",
+        RestartPolicy::OnFailure(_) => "on-failure",
+        RestartPolicy::Always => "always",
+        RestartPolicy::UnlessStopped => "unless-stopped",
+    }
+}
+
+/// docker's rule for the time after a boot: of those that were started before, `always` starts, and `unless-stopped` unless
+/// somebody had stopped it.
+fn starts_on_boot(container: &Container) -> bool {
+    let meant = match container.record.options.restart {
+        RestartPolicy::Always => true,
+        RestartPolicy::UnlessStopped => !container.state.stopped_by_user,
+        RestartPolicy::No | RestartPolicy::OnFailure(_) => false,
+    };
+    meant && container.state.started.is_some()
+}
+
 /// Starts one container and leaves it to itself.
-fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
+pub(super) fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
     let Taken::Stopped(container) = start::take(store, word)? else { return Ok(()) };
     let (id, options) = (container.record.id.clone(), container.record.options.clone());
     let watcher = progress::choose(&context.config, false);
@@ -104,6 +141,7 @@ pub(super) fn leave(
 
 /// Starts one container and accompanies it.
 fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) -> Result<Exit> {
+    let keys = detach_keys(args.detach_keys.as_deref())?;
     let container: NewContainer = match start::take(store, word)? {
         Taken::Stopped(container) => *container,
         Taken::Running(_) => {
@@ -118,7 +156,8 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     let streams = Attach { stdin: args.interactive, stdout: true, stderr: true };
     let wiring = terminal::wire(args.interactive && options.interactive, options.tty, sig_proxy, streams)?;
     let raw = wiring.raw_mode()?;
-    let Wiring { stdio, companion, size, .. } = wiring;
+    let Wiring { stdio, mut companion, size, .. } = wiring;
+    companion.detach = keys;
     let caller = Caller { stdio, size, notify: notify(context, &options), ..Caller::default() };
     let channel = start::again(store, container, caller, watcher.as_ref())?;
     let mut warnings = Vec::new();
@@ -130,7 +169,7 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     for warning in warnings {
         context.out.warning(&warning);
     }
-    code.map(|code| Exit::code(code as u8))
+    code.map(Exit::from)
 }
 
 /// The caller's service manager, if there is one that is to be told.
