@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod fsx;
+pub mod moment;
 pub mod paths;
 pub mod progress;
 pub mod units;

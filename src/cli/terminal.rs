@@ -3,7 +3,7 @@
 use super::parse::process::Attach;
 use crate::base::{Doing, Error, Result};
 use crate::supervise::client::{Companion, Relay};
-use crate::supervise::monitor::Stdio;
+use crate::supervise::process::Stdio;
 use crate::sys::term;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
@@ -47,7 +47,7 @@ pub(super) struct Wiring {
 pub(super) fn wire(interactive: bool, tty: bool, forward_signals: bool, attach: Attach) -> Result<Wiring> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut wiring = Wiring {
-        stdio: Stdio::default(),
+        stdio: Stdio { foreground: true, ..Stdio::default() },
         companion: Companion { forward_signals, ..Companion::default() },
         size: None,
         raw: false,

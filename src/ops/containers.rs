@@ -73,7 +73,8 @@ fn running(word: &str, id: &str) -> Error {
         .hint(format!("remove it by force: `runr rm -f {word}`"))
 }
 
-fn gone(e: Error, word: &str) -> Error {
+/// What a folder that has gone away meanwhile means to whoever asked for `word`.
+pub(super) fn gone(e: Error, word: &str) -> Error {
     if e.is_missing() { Error::not_found(format!("no such container: {word}")) } else { e }
 }
 

@@ -1,6 +1,6 @@
 //! `images` with its filters, and the document of `image inspect`, in docker's words.
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, moment};
 use crate::image::Reference;
 use crate::image::config::Execution;
 use crate::store::{Image, ImageSummary, Store};
@@ -50,30 +50,13 @@ impl FromStr for Filter {
             "before" => Self::Before(value.to_owned()),
             "since" | "after" => Self::Since(value.to_owned()),
             "id" => Self::Id(value.trim_start_matches("sha256:").to_owned()),
-            "until" => Self::Until(moment(value)?),
+            "until" => Self::Until(moment::parse(value, jiff::Timestamp::now())?),
             _ => {
                 return Err(Error::usage(format!("invalid filter `{key}`"))
                     .hint("there are: dangling, label, label!, reference, before, since, id, until"));
             }
         })
     }
-}
-
-/// A point in time, or a span before now (`10m`, `1h30m`, `7d`).
-fn moment(text: &str) -> Result<jiff::Timestamp> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(at);
-    }
-    if let Ok(seconds) = text.parse::<i64>() {
-        return jiff::Timestamp::from_second(seconds).map_err(|e| Error::usage(format!("invalid time `{text}`: {e}")));
-    }
-    let bad = |e: jiff::Error| Error::usage(format!("invalid time `{text}`: {e}"));
-    if let Ok(date) = text.parse::<jiff::civil::DateTime>() {
-        return date.to_zoned_datetime(jiff::tz::TimeZone::UTC).map(|z| z.timestamp()).map_err(bad);
-    }
-    let span: jiff::Span = text.parse().map_err(bad)?;
-    let now = jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC);
-    now.checked_sub(span).map(|z| z.timestamp()).map_err(bad)
 }
 
 /// The images that pass all filters, newest first. Several `reference` filters admit what one of them admits; a filter by

@@ -3,6 +3,7 @@
 
 use crate::base::{Error, Result};
 use crate::image::{Digest, Reference};
+use crate::state::events::{self, Event, Topic};
 use crate::store::gc::{InUse, Scope};
 use crate::store::{ImageSummary, Store};
 use std::collections::HashSet;
@@ -63,6 +64,32 @@ pub fn remove(
     users: &dyn Fn() -> Result<Vec<ImageUser>>,
 ) -> Result<Vec<Removed>> {
     let target = find(store, text)?;
+    let removed = remove_target(store, &target, options, users)?;
+    tell(store, &target.image, &removed);
+    Ok(removed)
+}
+
+/// Events of what was removed.
+fn tell(store: &Store, image: &ImageSummary, removed: &[Removed]) {
+    let id = image.id.to_string();
+    let first = all_names(image).into_iter().next().unwrap_or_default();
+    for one in removed {
+        let event = match one {
+            // A pinned name goes with the name that it pins.
+            Removed::Untagged(name) if name.contains('@') => continue,
+            Removed::Untagged(name) => Event::new(Topic::Image, "untag", &id, name),
+            Removed::Deleted(_) => Event::new(Topic::Image, "remove", &id, &first),
+        };
+        events::append(store.paths(), &event);
+    }
+}
+
+fn remove_target(
+    store: &Store,
+    target: &Target,
+    options: RemoveOptions,
+    users: &dyn Fn() -> Result<Vec<ImageUser>>,
+) -> Result<Vec<Removed>> {
     let image = &target.image;
     let names = all_names(image);
     let (meant, rest): (Vec<String>, usize) = match &target.name {
@@ -84,7 +111,7 @@ pub fn remove(
         return Ok(removed);
     }
     let using: Vec<ImageUser> = users()?.into_iter().filter(|u| u.image == image.id).collect();
-    if let Some(refusal) = refusal(&target, &using, options) {
+    if let Some(refusal) = refusal(target, &using, options) {
         return Err(refusal);
     }
     if let (Some(name), true) = (&target.name, using.iter().any(|u| u.running)) {
@@ -115,9 +142,11 @@ pub fn prune(
         if used.contains(&image.id) || image.damaged.is_some() || !(all || nameless) || !wanted(&image) {
             continue;
         }
-        pruned.removed.extend(all_names(&image).into_iter().map(Removed::Untagged));
+        let mut removed: Vec<Removed> = all_names(&image).into_iter().map(Removed::Untagged).collect();
         store.forget_images(&image.manifests)?;
-        pruned.removed.push(Removed::Deleted(image.id));
+        removed.push(Removed::Deleted(image.id.clone()));
+        tell(store, &image, &removed);
+        pruned.removed.extend(removed);
     }
     pruned.freed = store.collect(&Scope::Everything, || in_use(users))?.freed;
     // Unfinished downloads too: whoever prunes wants the room.

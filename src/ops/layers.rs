@@ -7,6 +7,7 @@
 use crate::base::progress::{Event, Progress};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::image::{Descriptor, Digest, Hasher, ImageSource};
+use crate::state::ImageUse;
 use crate::store::gc::KEEP_PARTIALS;
 use crate::store::{BlobSlot, BlobWriter, Image, Layer, LayerBuilder, LayerMeta, LayerSlot, Store};
 use crate::unpack::{Limits, Report, UnpackJob, UnpackWorker, WhiteoutForm};
@@ -79,6 +80,25 @@ pub fn ensure(
     })?;
     store.sync_in_background(&[])?;
     present(store, image, map)?.ok_or_else(|| Error::new(Kind::Bug, "a layer disappeared while it was made"))
+}
+
+/// All layers that a container's record names, lowest first: as they stand in the store, whatever has become of the image's
+/// names. Call it before threads exist.
+///
+/// Errors: `NotFound` when one is gone and so is the image it could be made from.
+pub fn ensure_recorded(store: &Store, used: &ImageUse, map: &IdMap, progress: &dyn Progress) -> Result<Vec<Layer>> {
+    let there: Result<Option<Vec<Layer>>> = used.layers.iter().map(|diff_id| store.layer(diff_id, map)).collect();
+    if let Some(layers) = there? {
+        return Ok(layers);
+    }
+    let image = store.find_image(&used.id.to_string()).and_then(|entry| store.load_image(&entry)).map_err(|e| {
+        if e.kind() != Kind::NotFound {
+            return e;
+        }
+        let lost = "a layer of the container's image is not in the store any more, and neither is the image";
+        Error::not_found(lost).hint(format!("bring it back with `runr pull {}`", used.name))
+    })?;
+    ensure(store, &image, map, Limits::default(), progress)
 }
 
 /// Whether [`ensure`] can do its work from the store alone.

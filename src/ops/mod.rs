@@ -1,16 +1,20 @@
 //! The use cases: each is one function that the command line and the API call, with values in and values out. Nothing here
 //! prints, and nothing here knows how a command is spelled.
 
+pub mod change;
 pub mod container_inspect;
 pub mod container_list;
 pub mod containers;
 pub mod create;
 pub mod doctor;
+pub mod events;
+mod generated;
 pub mod idmap;
 pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod layers;
 pub mod obtain;
+pub mod plan;
 pub mod pull;
-pub mod run;
+pub mod start;

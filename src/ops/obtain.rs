@@ -8,6 +8,7 @@ use crate::base::{Error, Kind, Result};
 use crate::image::transport::parse_transport;
 use crate::image::{ImageSource, Platform, Reference, Transport};
 use crate::registry::{Client, Config};
+use crate::state::events;
 use crate::store::{Image, Store};
 use std::path::Path;
 
@@ -42,7 +43,11 @@ pub fn pull(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) ->
     let transport = parse_transport(text)?;
     progress.event(Event::Note(format!("pulling {transport}")));
     let (source, name) = open_source(&transport, &how.registry, &store.paths().tmp())?;
-    pull::pull(store, source.as_ref(), name.as_ref(), &how.options, progress)
+    let pulled = pull::pull(store, source.as_ref(), name.as_ref(), &how.options, progress)?;
+    let action = if matches!(transport, Transport::Registry(_)) { "pull" } else { "loadfromarchive" };
+    let name = name.as_ref().map(ToString::to_string).unwrap_or_default();
+    events::append(store.paths(), &events::Event::new(events::Topic::Image, action, pulled.id.to_string(), name));
+    Ok(pulled)
 }
 
 /// True unless the user asked for another platform than the image is for.

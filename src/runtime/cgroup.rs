@@ -1,8 +1,11 @@
 //! The container's cgroup: a child of the caller's own in the cgroup2 hierarchy, where that is delegated to the user
 //! (cgroups(7), "Delegation"); none elsewhere. Limits and controllers come with the issue that needs them.
 
-use crate::base::{Doing, Result};
+use crate::base::{Doing, Error, Kind, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, Pid, access};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// A cgroup made for one container.
@@ -32,6 +35,12 @@ impl Cgroup {
         Self { folder }
     }
 
+    /// Its folder, opened as a place.
+    pub(super) fn open(&self) -> Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        nix::fcntl::open(&self.folder, flags, Mode::empty()).doing(|| format!("open `{}`", self.folder.display()))
+    }
+
     /// Moves a process into it.
     pub(super) fn add(&self, pid: Pid) -> Result<()> {
         let file = self.folder.join("cgroup.procs");
@@ -42,6 +51,21 @@ impl Cgroup {
     /// Kills every process in it (`cgroup.kill`, Linux 5.14); without that file nothing happens.
     pub fn kill(&self) {
         drop(std::fs::write(self.folder.join("cgroup.kill"), "1"));
+    }
+
+    /// Stops all its processes where they are, or lets them go on (`cgroup.freeze`, Linux 5.2); returns once it is so.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let file = self.folder.join("cgroup.freeze");
+        std::fs::write(&file, if frozen { "1" } else { "0" }).doing(|| format!("write `{}`", file.display()))?;
+        // The file says what is wanted; `cgroup.events` what is.
+        for _ in 0..1000 {
+            let events = std::fs::read_to_string(self.folder.join("cgroup.events")).unwrap_or_default();
+            if events.lines().any(|line| line == if frozen { "frozen 1" } else { "frozen 0" }) {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Err(Error::new(Kind::Io, format!("the processes in `{}` do not stop", self.folder.display())))
     }
 
     /// Removes it. Processes that are still on their way out keep it for a moment; it is empty and harmless then.

@@ -6,9 +6,8 @@
 //! CAP_SYS_PTRACE in the container opens it.
 //!
 //! ```text
-//! descriptor 3    the channel to the monitor
-//! argv            runr __exec PROGRAM [ARG…]
-//! environ         the command's
+//! argv       runr __exec CHANNEL PROGRAM [ARG…]    CHANNEL is the descriptor of the channel to the monitor
+//! environ    the command's
 //! ```
 
 use super::pid1;
@@ -19,12 +18,9 @@ use crate::sys::process as sysproc;
 use crate::sys::signal;
 use nix::errno::Errno;
 use std::ffi::{CString, OsString};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
-
-/// The descriptor under which the child keeps its channel.
-pub(super) const CHANNEL: RawFd = 3;
 
 /// A process with all its attributes set, one execve away from being the command.
 #[derive(Debug)]
@@ -68,12 +64,15 @@ pub(super) fn await_go(channel: &Channel) -> Result<()> {
 /// The stage `__exec`: goes on where [`Command::hand_over`] left off, in a fresh image of this program. Returns the exit status of a
 /// failure.
 pub fn resume(args: Vec<OsString>) -> i32 {
-    let channel = Channel::from_fd(sysproc::adopt(CHANNEL));
-    let result = sysproc::set_cloexec(CHANNEL, true).and_then(|()| {
+    let mut args = args.into_iter();
+    let number = args.next().and_then(|word| word.to_str()?.parse::<RawFd>().ok()).filter(|fd| *fd >= 3);
+    let Some(number) = number else { return 125 };
+    let channel = Channel::from_fd(sysproc::adopt(number));
+    let result = sysproc::set_cloexec(number, true).and_then(|()| {
         // A new image is dumpable and has Rust's signal settings.
         nix::sys::prctl::set_dumpable(false)?;
         signal::reset_all()?;
-        let words = args.into_iter().map(OsStringExt::into_vec);
+        let words = args.map(OsStringExt::into_vec);
         let c_string =
             |bytes| CString::new(bytes).map_err(|_| Error::new(Kind::Bug, "an argument contains a NUL byte"));
         let args: Vec<CString> = words.map(c_string).collect::<Result<_>>()?;
@@ -100,15 +99,17 @@ impl Command {
         match (ready, &self.own_exe) {
             (Err(e), _) => e,
             (Ok(()), None) => self.execute(),
-            (Ok(()), Some(exe)) => self.hand_over(exe),
+            (Ok(()), Some(exe)) => self.hand_over(exe, channel),
         }
     }
 
     /// Goes on in [`resume`].
-    fn hand_over(&self, exe: &OwnedFd) -> Error {
-        let mut args = vec![c"runr".to_owned(), c"__exec".to_owned()];
+    fn hand_over(&self, exe: &OwnedFd, channel: &Channel) -> Error {
+        let number = channel.as_fd().as_raw_fd();
+        let word = CString::new(number.to_string()).unwrap_or_default();
+        let mut args = vec![c"runr".to_owned(), c"__exec".to_owned(), word];
         args.extend(self.args.iter().cloned());
-        if let Err(e) = sysproc::set_cloexec(CHANNEL, false) {
+        if let Err(e) = sysproc::set_cloexec(number, false) {
             return e;
         }
         Error::from(sysproc::execute_descriptor(exe, &args, &self.env)).step("execute runr from its read-only mount")

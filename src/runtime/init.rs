@@ -3,23 +3,22 @@
 //! This process is a copy of the monitor in new namespaces. It must not touch the store, the network or any lock; its
 //! conversation with the monitor is `sync`. Every error goes up that channel with all its words.
 
-use super::command::{CHANNEL, Command, await_go, report};
+use super::command::{Command, await_go, report};
+use super::descriptors::{self, Arranged};
 use super::launch::Streams;
 use super::plan::Plan;
-use super::sync::Said;
-use super::{mounts, own_exe, process};
-use crate::base::{Doing, Error, Result};
+use super::sync::{Handed, Said};
+use super::{mounts, namespaces, own_exe, process, terminal};
+use crate::base::{Doing, Result};
 use crate::sys::channel::Channel;
-use crate::sys::{keyring, net, process as sysproc, signal, term};
-use nix::fcntl::OFlag;
+use crate::sys::{keyring, net, signal, term};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Runs the plan; returns only the status of a failure.
 pub(super) fn run(plan: &Plan, streams: Streams, channel: Channel) -> i32 {
-    let Ok(channel) = arrange_descriptors(streams, channel) else { return 125 };
+    let Ok(Arranged { channel, .. }) = descriptors::arrange(streams, channel, &[]) else { return 125 };
     match build(plan, &channel) {
         Ok(command) => report(&channel, command.run(&channel)),
         Err(e) => report(&channel, e),
@@ -37,36 +36,19 @@ fn build(plan: &Plan, channel: &Channel) -> Result<Command> {
     let mut notes = Vec::new();
     let root = mounts::build(plan, &mut notes)?;
     let own_exe = if protect { Some(own_exe::read_only()?) } else { None };
+    // While the host's /proc is in sight.
+    let namespaces = namespaces::open_own()?;
     set_names(plan)?;
     let terminal = if plan.process.terminal { Some(open_terminal(&root)?) } else { None };
     mounts::enter(&root, plan)?;
-    let command = process::prepare(plan, own_exe)?;
-    let master = terminal.as_ref().map(|t| t.as_fd());
-    channel.send(&Said::Ready { notes }, master.as_slice())?;
+    let command = process::prepare(&process::Setting::of(plan), own_exe)?;
+    let mut handed: Vec<(Handed, BorrowedFd<'_>)> = Vec::new();
+    handed.extend(terminal.as_ref().map(|fd| (Handed::Terminal, fd.as_fd())));
+    handed.extend(command.own_exe.as_ref().map(|fd| (Handed::OwnExe, fd.as_fd())));
+    handed.extend(namespaces.iter().map(|(flag, fd)| (Handed::Namespace(*flag), fd.as_fd())));
+    let (handed, fds): (Vec<_>, Vec<_>) = handed.into_iter().unzip();
+    channel.send(&Said::Ready { notes, handed }, &fds)?;
     Ok(command)
-}
-
-/// Descriptors 0, 1, 2 are the streams (or /dev/null), 3 the channel, and nothing else is open.
-fn arrange_descriptors(streams: Streams, channel: Channel) -> Result<Channel> {
-    let null: OwnedFd = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    let or_null = |stream: Option<OwnedFd>| match stream {
-        Some(fd) => Ok::<_, Error>(fd),
-        None => Ok(null.try_clone()?),
-    };
-    // First out of the way of the numbers they are going to be copied to.
-    let sources = [or_null(streams.stdin)?, or_null(streams.stdout)?, or_null(streams.stderr)?];
-    let mut high = Vec::new();
-    for fd in sources.iter().map(AsFd::as_fd).chain([channel.as_fd()]) {
-        high.push(nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(10))?);
-    }
-    for (number, fd) in (0..).zip(&high) {
-        sysproc::copy_descriptor(*fd, number)?;
-    }
-    sysproc::close_from(CHANNEL + 1);
-    // What these objects owned is closed or renumbered; they must not close a number again that is in use by now.
-    std::mem::forget((sources, channel, null));
-    sysproc::set_cloexec(CHANNEL, true)?;
-    Ok(Channel::from_fd(sysproc::adopt(CHANNEL)))
 }
 
 fn become_root(plan: &Plan) -> Result<()> {
@@ -78,13 +60,7 @@ fn become_root(plan: &Plan) -> Result<()> {
     keyring::join_new_session().doing(|| "start session keyring")?;
     signal::reset_all()?;
     if plan.has(libc::CLONE_NEWUSER) {
-        // Refused in a namespace whose map was written without privilege: then there are no groups to drop either that
-        // the user did not have anyway.
-        let _ = setgroups(&[]);
-        setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))
-            .doing(|| "become root of the user namespace")?;
-        setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))
-            .doing(|| "become root of the user namespace")?;
+        take_root_ids()?;
     }
     // From here to execve nobody in the container may look into this process or through its /proc/self/exe, which is runr's
     // own file on the host (CVE-2019-5736).
@@ -94,6 +70,17 @@ fn become_root(plan: &Plan) -> Result<()> {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).doing(|| "create cgroup namespace")?;
     }
     Ok(())
+}
+
+/// Becomes root of the user namespace that this process is in.
+pub(super) fn take_root_ids() -> Result<()> {
+    // Refused in a namespace whose map was written without privilege: then there are no groups to drop either that the user
+    // did not have anyway.
+    let _ = setgroups(&[]);
+    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).doing(|| "become root of the user namespace")?;
+    // A change of ids makes the process dumpable again when the kernel's `suid_dumpable` says so.
+    nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
 }
 
 fn set_names(plan: &Plan) -> Result<()> {
@@ -109,21 +96,11 @@ fn set_names(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Opens a pseudo-terminal of the container's own devpts, makes it this session's and puts it on the standard streams.
-/// Returns the master, for the monitor.
+/// Opens a terminal of the container's own devpts, makes it this session's and puts it on the standard streams. Returns the
+/// master, for the monitor.
 fn open_terminal(root: &OwnedFd) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW;
-    let master = crate::sys::fs::open_in_root(root, Path::new("/dev/pts/ptmx"), flags, Mode::empty())?;
-    let slave = term::open_slave(&master)?;
+    let (master, slave) = terminal::open(root)?;
     mounts::bind_console(root, &slave, term::slave_number(&master)?)?;
-    term::set_controlling(&slave)?;
-    for number in 0..3 {
-        sysproc::copy_descriptor(slave.as_raw_fd(), number)?;
-    }
-    // A descriptor that is one of 0..3 by now must not be closed.
-    let raw = slave.into_raw_fd();
-    if raw > CHANNEL {
-        drop(sysproc::adopt(raw));
-    }
+    terminal::take(slave)?;
     Ok(master)
 }

@@ -5,13 +5,13 @@
 
 use super::cgroup::Cgroup;
 use super::plan::Plan;
-use super::sync::{Go, Said};
+use super::sync::{Go, Handed, Said};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::channel::Channel;
 use crate::sys::process::{clone_process, exit_now};
 use crate::userns::{enter, idmap::IdMap};
 use nix::unistd::Pid;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 /// The container's three standard streams, as they are given to its process. With a terminal all are `None`; a stream
 /// that is `None` otherwise is /dev/null.
@@ -23,6 +23,8 @@ pub struct Streams {
     pub stdout: Option<OwnedFd>,
     /// Written by the container.
     pub stderr: Option<OwnedFd>,
+    /// What else it gets, each under its number, from 3 on (`--preserve-fds`).
+    pub passed: Vec<(RawFd, OwnedFd)>,
 }
 
 /// A container's process, set up and waiting for [`Prepared::execute`].
@@ -38,6 +40,10 @@ pub struct Prepared {
     pub terminal: Option<OwnedFd>,
     /// What the kernel or the machine made it give up.
     pub notes: Vec<String>,
+    /// Its namespaces (`CLONE_NEW*`, descriptor), for those who join it.
+    pub(super) namespaces: Vec<(i32, OwnedFd)>,
+    /// runr's executable, read-only, where it needs protection.
+    pub(super) own_exe: Option<OwnedFd>,
     channel: Channel,
 }
 
@@ -65,14 +71,27 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
         }
     };
     match ours.receive::<Said>()? {
-        Some((Said::Ready { notes }, fds)) => Ok(Prepared {
-            pid: child.pid,
-            pidfd: child.pidfd,
-            user_namespace,
-            terminal: fds.into_iter().next(),
-            notes,
-            channel: ours,
-        }),
+        Some((Said::Ready { notes, handed }, fds)) => {
+            let mut prepared = Prepared {
+                pid: child.pid,
+                pidfd: child.pidfd,
+                user_namespace,
+                terminal: None,
+                notes,
+                namespaces: Vec::new(),
+                own_exe: None,
+                channel: ours,
+            };
+            for (what, fd) in handed.into_iter().zip(fds) {
+                match what {
+                    Handed::Terminal => prepared.terminal = Some(fd),
+                    Handed::OwnExe => prepared.own_exe = Some(fd),
+                    Handed::Namespace(flag) => prepared.namespaces.push((flag, fd)),
+                }
+            }
+            Ok(prepared)
+        }
+        Some((Said::Joined { .. }, _)) => Err(Error::new(Kind::Bug, "the container's process joined a container")),
         Some((Said::Failed(e), _)) => {
             let _ = nix::sys::wait::waitpid(child.pid, None);
             Err(e)
@@ -112,7 +131,7 @@ impl Prepared {
         match self.channel.receive::<Said>()? {
             None => Ok(()),
             Some((Said::Failed(e), _)) => Err(e),
-            Some((Said::Ready { .. }, _)) => Err(Error::new(Kind::Bug, "the container's process was ready twice")),
+            Some(_) => Err(Error::new(Kind::Bug, "the container's process was ready twice")),
         }
     }
 }

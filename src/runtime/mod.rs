@@ -6,15 +6,18 @@
 pub mod caps;
 pub mod cgroup;
 pub mod command;
+mod descriptors;
 pub mod exec;
 mod init;
 pub mod launch;
 pub mod mount_options;
 mod mounts;
+mod namespaces;
 mod own_exe;
 mod pid1;
 pub mod plan;
 mod process;
 pub mod seccomp;
 mod sync;
+mod terminal;
 mod tree;

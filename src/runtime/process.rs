@@ -4,19 +4,53 @@
 use super::caps;
 use super::command::{Command, c_strings};
 use super::plan::{Plan, ProcessPlan};
+use super::seccomp::Program;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::rootfs::users;
 use crate::sys::process as sysproc;
+use crate::userns::IdMap;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+/// pipe(2)'s file system (include/uapi/linux/magic.h).
+const PIPEFS_MAGIC: FsType = FsType(0x5049_5045);
+
+/// What is set on a process.
+#[derive(Debug)]
+pub(super) struct Setting<'a> {
+    /// The command.
+    pub(super) process: &'a ProcessPlan,
+    /// The system call filter.
+    pub(super) seccomp: Option<&'a Program>,
+    /// Ids of the user namespace.
+    pub(super) map: &'a IdMap,
+    /// The container has a user namespace of its own.
+    pub(super) own_user_namespace: bool,
+    /// A missing working folder is made.
+    pub(super) make_workdir: bool,
+}
+
+impl<'a> Setting<'a> {
+    /// Of a container's first process.
+    pub(super) fn of(plan: &'a Plan) -> Self {
+        Self {
+            process: &plan.process,
+            seccomp: plan.seccomp.as_ref(),
+            map: &plan.map,
+            own_user_namespace: plan.has(libc::CLONE_NEWUSER),
+            make_workdir: true,
+        }
+    }
+}
+
 /// Sets everything on this process. The container's root is `/` already.
-pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> {
-    let process = &plan.process;
+pub(super) fn prepare(setting: &Setting<'_>, own_exe: Option<OwnedFd>) -> Result<Command> {
+    let process = setting.process;
     let root =
         nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
     let user = users::resolve(root.as_fd(), &process.user, &process.groups)?;
@@ -30,14 +64,14 @@ pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> 
         sysproc::set_rlimit(*resource, *soft, *hard).map_err(explain_rlimit)?;
     }
     // As root, so that a folder that only root may create is created; docker does the same.
-    enter_workdir(&process.cwd)?;
+    enter_workdir(&process.cwd, setting.make_workdir)?;
     let capabilities = if user.uid == 0 { &process.capabilities } else { &process.user_capabilities };
     caps::limit_bounding(capabilities.bounding)?;
     if !process.no_new_privileges {
         // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it is installed before that is given up.
-        install_filter(plan)?;
+        install_filter(setting)?;
     }
-    change_user(plan, &user)?;
+    change_user(setting, &user)?;
     // A folder that root cannot enter (a user's own on NFS, a bind of mode 0700) may be open to the user.
     nix::unistd::chdir(process.cwd.as_str()).map_err(|e| explain_workdir(e, &process.cwd))?;
     require_inside(&process.cwd)?;
@@ -46,7 +80,7 @@ pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> 
     sysproc::set_parent_death_signal(Signal::SIGKILL)?;
     if process.no_new_privileges {
         nix::sys::prctl::set_no_new_privs().doing(|| "set no_new_privs")?;
-        install_filter(plan)?;
+        install_filter(setting)?;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(process.umask));
     let search_path =
@@ -61,8 +95,8 @@ pub(super) fn prepare(plan: &Plan, own_exe: Option<OwnedFd>) -> Result<Command> 
     })
 }
 
-fn install_filter(plan: &Plan) -> Result<()> {
-    plan.seccomp.as_ref().map_or(Ok(()), super::seccomp::Program::install)
+fn install_filter(setting: &Setting<'_>) -> Result<()> {
+    setting.seccomp.map_or(Ok(()), Program::install)
 }
 
 /// Streams that are the host's /dev/null become the container's, so that their names (`/proc/self/fd/0`) lead there.
@@ -97,7 +131,9 @@ fn own_streams(process: &ProcessPlan, uid: u32) -> Result<()> {
     }
     for stream in [std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
         let stat = fstat(stream).doing(|| "look at the standard streams")?;
-        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() {
+        // Not one with a name of the caller's file system: its owner is the caller's business.
+        let anonymous = || fstatfs(stream).is_ok_and(|fs| fs.filesystem_type() == PIPEFS_MAGIC);
+        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits() && anonymous() {
             match nix::unistd::fchown(stream, Some(Uid::from_raw(uid)), None) {
                 Err(Errno::EPERM | Errno::EINVAL | Errno::EOVERFLOW) => {}
                 other => other.doing(|| "give the standard streams to the user")?,
@@ -119,10 +155,10 @@ fn explain_rlimit(e: Error) -> Error {
 
 /// Makes the working folder if it is missing and checks that it is in the container: a path such as `/proc/self/fd/7` could
 /// lead out of it (CVE-2024-21626).
-fn enter_workdir(cwd: &str) -> Result<()> {
+fn enter_workdir(cwd: &str, make: bool) -> Result<()> {
     match nix::unistd::chdir(cwd) {
         Ok(()) => {}
-        Err(Errno::ENOENT) => {
+        Err(Errno::ENOENT) if make => {
             std::fs::create_dir_all(cwd).map_err(|e| Error::from(e).step(format!("create working folder `{cwd}`")))?;
             nix::unistd::chdir(cwd).map_err(|e| explain_workdir(e, cwd))?;
         }
@@ -146,15 +182,15 @@ fn explain_workdir(e: Errno, cwd: &str) -> Error {
     Error::from(e).step(format!("change to working folder `{cwd}`"))
 }
 
-fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
+fn change_user(setting: &Setting<'_>, user: &users::User) -> Result<()> {
     let mapped = |id: u32, host: Option<u32>, what: &str| match host {
         Some(_) => Ok(()),
         None => Err(Error::new(Kind::Denied, format!("{what} {id} is not mapped into the container"))
             .hint("this user has no subordinate ids, or too few: see `runr doctor`")),
     };
-    if plan.has(libc::CLONE_NEWUSER) {
-        mapped(user.uid, plan.map.host_uid(user.uid), "user id")?;
-        mapped(user.gid, plan.map.host_gid(user.gid), "group id")?;
+    if setting.own_user_namespace {
+        mapped(user.uid, setting.map.host_uid(user.uid), "user id")?;
+        mapped(user.gid, setting.map.host_gid(user.gid), "group id")?;
     }
     // The primary group as well: else a set-group-id program could shed it, and with it what files deny to the group
     // (CVE-2022-36109).
@@ -162,7 +198,7 @@ fn change_user(plan: &Plan, user: &users::User) -> Result<()> {
     let groups: Vec<Gid> = std::iter::once(&user.gid).chain(others).map(|g| Gid::from_raw(*g)).collect();
     match setgroups(&groups) {
         // With a map of one id the kernel forbids setgroups for good; the groups of the image don't exist there anyway.
-        Err(Errno::EPERM | Errno::EINVAL) if plan.map.is_single() => {}
+        Err(Errno::EPERM | Errno::EINVAL) if setting.map.is_single() => {}
         other => other.doing(|| format!("set supplementary groups {:?}", user.groups))?,
     }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));

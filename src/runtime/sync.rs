@@ -5,7 +5,7 @@
 //!   writes the id maps, joins the cgroup     waits
 //!   Go::Mapped                      ->
 //!                                            mounts, pivots, drops privileges
-//!                                   <-       Said::Ready [pty master]
+//!                                   <-       Said::Ready [pty master, …]
 //!   writes state.json
 //!   Go::Execute                     ->
 //!                                            execve: the socket closes
@@ -25,6 +25,17 @@ pub(super) enum Go {
     Execute,
 }
 
+/// A descriptor from the child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Handed {
+    /// The master of the command's terminal.
+    Terminal,
+    /// runr's executable, read-only, where it needs protection (`own_exe`).
+    OwnExe,
+    /// A namespace of the container's, `CLONE_NEW*`.
+    Namespace(i32),
+}
+
 /// From the child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Said {
@@ -32,6 +43,13 @@ pub(super) enum Said {
     Ready {
         /// What had to be given up.
         notes: Vec<String>,
+        /// What the descriptors beside this message are, in their order.
+        handed: Vec<Handed>,
+    },
+    /// From the joiner of a running container (`exec`): the command's process is there, its descriptor beside this message.
+    Joined {
+        /// Its pid as the monitor sees it.
+        pid: i32,
     },
     /// It cannot be done.
     Failed(Error),

@@ -9,11 +9,16 @@ use crate::image::digest::hex;
 use crate::sys::lock::{self, Mode};
 use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "config.json";
 const STATE: &str = "state.json";
 const LOCK: &str = "lock";
+
+/// Mode of an `upper` folder that no container has used: its first start gives it the image's mode for `/`, and no later one
+/// may. Unlike a note in the state it can't be lost in a power cut on its own.
+pub const FRESH_UPPER: u32 = 0o1700;
 
 /// The containers of one data folder.
 #[derive(Debug, Clone)]
@@ -70,16 +75,10 @@ impl Containers {
         Ok(hex(&bytes))
     }
 
-    /// Makes a container: its folder appears complete and locked, then its name. `fill` puts further files into the folder
-    /// before it appears. With no name in `record`, one is chosen.
+    /// Makes a container: its folder appears complete and locked, then its name. With no name in `record`, one is chosen.
     ///
     /// Errors: `Conflict` when the name is taken.
-    pub fn create(
-        &self,
-        mut record: ContainerRecord,
-        durability: Durability,
-        fill: impl FnOnce(&Path, &ContainerRecord) -> Result<()>,
-    ) -> Result<NewContainer> {
+    pub fn create(&self, mut record: ContainerRecord, durability: Durability) -> Result<NewContainer> {
         let making = self.paths.tmp().join(format!("container-{}", record.id));
         let folder = self.paths.container(&record.id);
         fsx::create_dir(&making, 0o700)?;
@@ -92,10 +91,9 @@ impl Containers {
             record.name = self.free_name()?;
         }
         let made = (|| {
-            for sub in ["upper", "work", "root"] {
-                fsx::create_dir(&making.join(sub), 0o755)?;
+            for (sub, mode) in [("upper", FRESH_UPPER), ("work", 0o755), ("root", 0o755)] {
+                fsx::create_dir(&making.join(sub), mode)?;
             }
-            fill(&making, &record)?;
             // Both: a record without its state, or with an empty one, is a damaged container.
             fsx::write_atomic(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, durability)?;
             fsx::write_atomic(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
@@ -165,18 +163,62 @@ impl Containers {
     pub fn drop_name(&self, name: &str, id: &str) -> Result<()> {
         // Between the look and the removal the name could pass to another container, so both happen under the folder's lock,
         // and only removals need it: making a symlink is atomic.
-        let guard = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.paths.names().join(".lock"));
-        let guard = guard.doing(|| "open the lock of the container names")?;
-        lock::lock(&guard, Mode::Exclusive)?;
+        let _guard = self.lock_names()?;
+        self.drop_name_locked(name, id)
+    }
+
+    fn drop_name_locked(&self, name: &str, id: &str) -> Result<()> {
         if self.name_holder(name)?.as_deref() == Some(id) {
             fsx::remove_file(&self.paths.names().join(name))?;
         }
         Ok(())
+    }
+
+    fn lock_names(&self) -> Result<File> {
+        let path = self.paths.names().join(".lock");
+        let guard = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let guard = guard.doing(|| "open the lock of the container names")?;
+        lock::lock(&guard, Mode::Exclusive)?;
+        Ok(guard)
+    }
+
+    /// Replaces a container's record by what `change` makes of it, and returns that. Changes come one after the other; the
+    /// container's id stays.
+    ///
+    /// Errors: `change`'s own, after which nothing is changed; one of [`Error::is_missing`] when there is no such container.
+    pub fn change(&self, id: &str, change: impl FnOnce(&mut ContainerRecord) -> Result<()>) -> Result<ContainerRecord> {
+        let _guard = self.lock_names()?;
+        self.change_locked(id, change)
+    }
+
+    fn change_locked(
+        &self,
+        id: &str,
+        change: impl FnOnce(&mut ContainerRecord) -> Result<()>,
+    ) -> Result<ContainerRecord> {
+        let path = self.paths.container(id).join(CONFIG);
+        let mut record: ContainerRecord = read_json(&path)?;
+        change(&mut record)?;
+        let durability = if record.options.remove { Durability::Cached } else { Durability::Synced };
+        fsx::write_atomic(&path, &serde_json::to_vec(&record)?, durability)?;
+        Ok(record)
+    }
+
+    /// Gives a container another name. The new name stands for it before the old one is free.
+    ///
+    /// Errors: `Conflict` when the name is taken, `Usage` when it is no name.
+    pub fn rename(&self, id: &str, name: &str) -> Result<()> {
+        // Killed half-way the container has two names, one of which goes when somebody asks for it after the container's end.
+        self.take_name(name, id)?;
+        let _guard = self.lock_names()?;
+        let mut old = String::new();
+        let changed = self.change_locked(id, |record| {
+            old = std::mem::replace(&mut record.name, name.to_owned());
+            record.options.name = Some(name.to_owned());
+            Ok(())
+        });
+        self.drop_name_locked(if changed.is_ok() { &old } else { name }, id)?;
+        changed.map(drop)
     }
 
     fn name_holder(&self, name: &str) -> Result<Option<String>> {
@@ -238,14 +280,35 @@ impl Containers {
         self.load(&id)
     }
 
+    /// Takes a container that nobody runs, to start it; with the last thing its monitor said. `None` while somebody holds its
+    /// lock.
+    ///
+    /// Errors: one of [`Error::is_missing`] when it went away meanwhile.
+    pub fn take_stopped(&self, id: &str) -> Result<Option<(NewContainer, ContainerState)>> {
+        let folder = self.paths.container(id);
+        let path = folder.join(LOCK);
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.doing(|| format!("open `{}`", path.display()))?;
+        if !lock::try_lock(&file, Mode::Exclusive)? {
+            return Ok(None);
+        }
+        // A removal has moved the folder away, with the lock that was just taken in it.
+        let (own, there) = (file.metadata()?, std::fs::metadata(&path).doing(|| format!("open `{}`", path.display()))?);
+        if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
+            return Ok(None);
+        }
+        let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
+        let state: ContainerState = read_json(&folder.join(STATE))?;
+        refuse_newer(&record, &state, id)?;
+        Ok(Some((NewContainer { record, folder, lock: file }, state)))
+    }
+
     /// Reads a container by its full id.
     pub fn load(&self, id: &str) -> Result<Container> {
         let folder = self.paths.container(id);
         let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
         let mut state: ContainerState = read_json(&folder.join(STATE))?;
-        if record.version > VERSION || state.version > VERSION {
-            return Err(Error::unsupported(format!("container `{}` was made by a newer runr", short(id))));
-        }
+        refuse_newer(&record, &state, id)?;
         let held = is_running(&folder)?;
         match (held, state.status) {
             // Its monitor is gone without a word: a kill -9, or a power cut.
@@ -260,6 +323,13 @@ impl Containers {
         }
         Ok(Container { record, state, folder })
     }
+}
+
+fn refuse_newer(record: &ContainerRecord, state: &ContainerState, id: &str) -> Result<()> {
+    if record.version > VERSION || state.version > VERSION {
+        return Err(Error::unsupported(format!("container `{}` was made by a newer runr", short(id))));
+    }
+    Ok(())
 }
 
 /// True while the container's monitor, or its maker, holds its lock.
@@ -320,15 +390,17 @@ mod tests {
             name: name.into(),
             created: "2026-01-01T00:00:00Z".into(),
             image: None,
+            execution: Default::default(),
             rootfs: Some("/x".into()),
             command: vec!["true".into()],
             options: ContainerOptions::default(),
             map: IdMap::single(0, 0),
+            stop_signal: None,
         }
     }
 
     fn make(containers: &Containers, name: &str) -> Result<NewContainer> {
-        containers.create(record(name), Durability::Cached, |_, _| Ok(()))
+        containers.create(record(name), Durability::Cached)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::base::{Error, Result};
 use crate::image::Digest;
+use crate::image::config::Execution;
 use crate::spec::ContainerOptions;
 use crate::userns::IdMap;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct ContainerRecord {
     pub created: String,
     /// The image, unless it runs a folder (`--rootfs`).
     pub image: Option<ImageUse>,
+    /// What the image says of its command, as it was when the container was made: the image may go before the container.
+    #[serde(default)]
+    pub execution: Execution,
     /// The folder of `--rootfs`.
     #[serde(default)]
     pub rootfs: Option<PathBuf>,
@@ -32,6 +36,9 @@ pub struct ContainerRecord {
     pub options: ContainerOptions,
     /// Ids of its user namespace.
     pub map: IdMap,
+    /// The signal that asks it to end, from the options or the image; SIGTERM otherwise.
+    #[serde(default)]
+    pub stop_signal: Option<String>,
 }
 
 /// The image of a container.

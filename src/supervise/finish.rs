@@ -1,12 +1,13 @@
 //! The end of a container, in the order that scripts rely on: with `--rm` its folder and name are gone *before* the exit code
 //! is reported, so that the next line can use the name again; what takes time (deleting files, closing devices) comes after.
 
-use super::monitor::{Assignment, Running, durability};
+use super::monitor::Assignment;
 use super::protocol::Report;
+use super::service::Service;
+use super::session::Session;
 use crate::base::{Error, Kind, Result, fsx};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::Containers;
-use crate::state::containers::write_state;
 use crate::state::record::{ContainerState, Status};
 use crate::sys::channel::Channel;
 use std::os::fd::OwnedFd;
@@ -17,57 +18,83 @@ pub(super) fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
+/// The exit status that an error of a start stands for.
+pub(super) fn status_of(error: &Error) -> i32 {
+    match error.kind() {
+        Kind::CommandNotFound => 127,
+        Kind::CommandNotExecutable => 126,
+        _ => 125,
+    }
+}
+
 /// The container ran and has ended. Returns the monitor's own exit status, which nobody looks at.
-pub(super) fn ended(assignment: Assignment, running: Running, client: Option<Channel>, code: i32) -> i32 {
-    let Running { prepared, cgroup, mut state, .. } = running;
-    let removed = if assignment.container.record.options.remove {
+pub(super) fn ended(service: Service, code: i32) -> i32 {
+    let Service { assignment, mut state, process, sessions, listener, .. } = service;
+    // Whoever comes now finds nobody, and looks at the lock.
+    drop(listener);
+    let removed = if assignment.record().options.remove {
         retire(&assignment).ok()
     } else {
         state.status = Status::Exited;
         state.process = None;
+        state.monitor = None;
         state.cgroup = None;
         state.exit_code = Some(code);
         state.finished = Some(now());
-        let _ = write_state(&assignment.container.folder, &state, durability(&assignment));
+        state.sessions.clear();
+        let _ = assignment.write_state(&state);
         None
     };
-    // Free for the next start before the client can know of the end.
-    drop(assignment.container.lock);
-    if let Some(client) = client {
-        drop(client.send(&Report::Exited { code }, &[]));
+    let store = assignment.store.clone();
+    // Free for the next start before a client can know of the end.
+    drop(assignment);
+    for session in sessions.iter().filter(|s| s.wants_end) {
+        session.tell(&Report::Exited { code });
     }
-    cgroup.iter().for_each(Cgroup::remove);
-    if let Some(trash) = removed {
-        delete(&trash, &prepared.user_namespace);
+    drop(sessions);
+    if let Some(process) = &process {
+        process.cgroup.iter().for_each(Cgroup::remove);
+        if let Some(trash) = removed {
+            delete(&trash, &process.prepared.user_namespace);
+        }
     }
     // Nobody waits for this process any more, so it is the one to tidy up after others.
-    super::orphans::sweep(&assignment.store);
+    super::orphans::sweep(&store);
     0
 }
 
 /// The container's command could not be executed.
-pub(super) fn failed(assignment: Assignment, client: Channel, error: Error) -> i32 {
-    let code = match error.kind() {
-        Kind::CommandNotFound => 127,
-        Kind::CommandNotExecutable => 126,
-        _ => 125,
-    };
-    let removed = if assignment.container.record.options.remove {
-        retire(&assignment).ok()
+pub(super) fn failed(service: Service, error: Error) -> i32 {
+    let Service { assignment, sessions, .. } = service;
+    give_up(&assignment, error, |report| {
+        sessions.iter().for_each(|s: &Session| {
+            s.tell(report);
+        });
+    })
+}
+
+/// The monitor could not even begin to serve.
+pub(super) fn unserved(assignment: &Assignment, client: &Channel, error: Error) -> i32 {
+    give_up(assignment, error, |report| drop(client.send(report, &[])))
+}
+
+fn give_up(assignment: &Assignment, error: Error, tell: impl FnOnce(&Report)) -> i32 {
+    let removed = if assignment.record().options.remove {
+        retire(assignment).ok()
     } else {
         let mut state = ContainerState::created();
-        state.exit_code = Some(code);
+        state.exit_code = Some(status_of(&error));
         state.error = Some(error.to_string());
-        let _ = write_state(&assignment.container.folder, &state, durability(&assignment));
+        let _ = assignment.write_state(&state);
         None
     };
-    drop(assignment.container.lock);
-    drop(client.send(&Report::Failed(error), &[]));
+    let _ = crate::sys::lock::unlock(&assignment.container.lock);
+    tell(&Report::Failed(error));
     if let Some(trash) = removed {
         // The namespace may never have come to be. Most often there is nothing that needs one, but an overlay that was
         // mounted leaves a folder of mode 0 behind.
         if fsx::remove_dir_all(&trash).is_err() {
-            let _ = crate::userns::remove_tree(&assignment.container.record.map, &trash);
+            let _ = crate::userns::remove_tree(&assignment.record().map, &trash);
         }
     }
     0
@@ -75,7 +102,7 @@ pub(super) fn failed(assignment: Assignment, client: Channel, error: Error) -> i
 
 /// Moves the container's folder to the trash and frees its name; returns where it is now.
 fn retire(assignment: &Assignment) -> Result<PathBuf> {
-    let record = &assignment.container.record;
+    let record = assignment.record();
     let trash = assignment.store.retire(&assignment.container.folder, &record.map)?;
     Containers::new(assignment.store.paths()).drop_name(&record.name, &record.id)?;
     Ok(trash)

@@ -9,13 +9,24 @@
 //! can it clone the container with ordinary code and enter its namespaces later. It waits in poll(2), not epoll, because
 //! what it is given as an output may be a regular file, which epoll refuses.
 //!
-//! - `monitor`: forks it, starts the container, serves until the end, records and cleans up
-//! - `stream`: carries what the container writes to where it goes, without ever blocking the monitor
-//! - `client`: the foreground side: passes signals and a terminal's bytes on, returns the exit status
+//! - `monitor`: forks it, starts the container
+//! - `service`: waits for the container, its streams and its clients; `requests`: what clients ask for; `session`: a client
+//! - `process`: one run of the container's process; `restart`: whether another follows
+//! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
+//! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
+//! - `control`, `protocol`: how commands reach a monitor, and the words
+//! - `client`: the side of a command that accompanies a container: passes signals and a terminal's bytes on
 
 pub mod client;
+pub mod control;
 mod finish;
 pub mod monitor;
 pub mod orphans;
+mod output;
+pub mod process;
 pub mod protocol;
+mod requests;
+mod restart;
+mod service;
+mod session;
 mod stream;

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// The largest packet: far above any message of ours, below the default socket buffer.
 const MAX_PACKET: usize = 64 * 1024;
 /// The most descriptors a packet may carry.
-const MAX_FDS: usize = 8;
+const MAX_FDS: usize = 64;
 
 /// One end of a packet socket.
 #[derive(Debug)]
@@ -43,6 +43,19 @@ impl Channel {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(false),
                 Err(e) => return Err(e).doing(|| "send message"),
+            }
+        }
+    }
+
+    /// Sends `message` unless that would block; `false` if it would, or the peer is gone: a peer that doesn't read is lost.
+    pub fn try_send(&self, message: &impl Serialize) -> bool {
+        let Ok(bytes) = serde_json::to_vec(message) else { return false };
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        loop {
+            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&bytes)], &[], flags, None) {
+                Ok(_) => return true,
+                Err(Errno::EINTR) => {}
+                Err(_) => return false,
             }
         }
     }

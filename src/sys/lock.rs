@@ -47,6 +47,11 @@ pub fn lock(fd: impl AsFd, mode: Mode) -> Result<()> {
     }
 }
 
+/// Gives the lock back, also if copies of the descriptor are still open elsewhere.
+pub fn unlock(fd: impl AsFd) -> Result<()> {
+    fcntl(fd, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK))).map(drop).doing(|| "give lock back")
+}
+
 /// True while somebody else holds the file's exclusive lock. Takes nothing.
 pub fn is_locked(fd: impl AsFd) -> Result<bool> {
     let mut probe = whole_file(libc::F_RDLCK);

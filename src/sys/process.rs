@@ -32,7 +32,7 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// `struct clone_args` of clone3(2), the 64 bytes of its first version (Linux 5.3).
+/// `struct clone_args` of clone3(2): the 64 bytes of its first version (Linux 5.3), and what came later.
 #[repr(C)]
 #[derive(Default)]
 struct CloneArgs {
@@ -44,7 +44,15 @@ struct CloneArgs {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    /// Linux 5.5.
+    set_tid: u64,
+    set_tid_size: u64,
+    /// Linux 5.7.
+    cgroup: u64,
 }
+
+/// The size of the first version, which every kernel with clone3 takes.
+const CLONE_ARGS_FIRST: usize = 64;
 
 /// A child made by [`clone_process`].
 #[derive(Debug)]
@@ -55,45 +63,60 @@ pub struct Cloned {
     pub pidfd: OwnedFd,
 }
 
-/// Makes a child process in the new namespaces of `flags` (`CLONE_NEW*`), like fork otherwise; `None` is the child.
+/// Makes a child process in the new namespaces of `flags` (`CLONE_NEW*`), like fork otherwise; `None` is the child. With
+/// `CLONE_PARENT` in `flags` it becomes a child of this process's parent, which reaps it.
 ///
 /// Falls back to `fork` + `unshare`-free `clone` where clone3 does not exist (Linux before 5.3) or a seccomp filter hides it
 /// (ENOSYS: docker's own policy does).
 ///
 /// Must be called with a single thread only: unlike `fork`, the raw call does not make the allocator safe in the child.
 pub fn clone_process(flags: u64) -> Result<Option<Cloned>> {
+    cloned(clone_raw(flags, None), "create process in new namespaces")
+}
+
+/// Like [`clone_process`] with the child in `cgroup` (an open folder) from its first moment. Where the kernel can't do that
+/// (clone3, Linux 5.7) or does not allow it, this process's own cgroup is the child's: the second value tells.
+pub fn clone_into_cgroup(flags: u64, cgroup: BorrowedFd<'_>) -> Result<(Option<Cloned>, bool)> {
+    match clone_raw(flags, Some(cgroup)) {
+        Err(Errno::ENOSYS | Errno::E2BIG | Errno::EINVAL | Errno::EACCES | Errno::EPERM | Errno::EBUSY) => {
+            Ok((clone_process(flags)?, false))
+        }
+        other => Ok((cloned(other, "create process in a cgroup")?, true)),
+    }
+}
+
+fn cloned(result: std::result::Result<Option<(i32, RawFd)>, Errno>, what: &str) -> Result<Option<Cloned>> {
+    let Some((pid, pidfd)) = result.doing(|| what)? else { return Ok(None) };
+    // SAFETY: the kernel has just stored a new descriptor there, which nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Some(Cloned { pid: Pid::from_raw(pid), pidfd }))
+}
+
+/// The system call: `None` in the child, its pid and a new descriptor in the parent.
+fn clone_raw(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> std::result::Result<Option<(i32, RawFd)>, Errno> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut pidfd: RawFd = -1;
+    // A sibling ends with the signal that this process would end with; the kernel wants none said then.
+    let exit_signal = if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
     let mut args = CloneArgs {
-        flags: flags | libc::CLONE_PIDFD as u64,
+        flags: flags | libc::CLONE_PIDFD as u64 | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 },
         pidfd: &raw mut pidfd as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
-    // SAFETY: `args` is a live clone_args of the size passed; `pidfd` outlives the call; no stack is given and CLONE_VM is
-    // not set, so the child runs on its copy of this stack.
-    let mut ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
-    if ret < 0 && Errno::last() == Errno::ENOSYS {
+    let size = if cgroup.is_some() { size_of::<CloneArgs>() } else { CLONE_ARGS_FIRST };
+    // SAFETY: `args` is a live clone_args of at least the size passed; `pidfd` outlives the call; no stack is given and
+    // CLONE_VM is not set, so the child runs on its copy of this stack.
+    let mut ret = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size) };
+    if ret < 0 && cgroup.is_none() && Errno::last() == Errno::ENOSYS {
         // SAFETY: the older clone(2) with a null stack is a fork with flags; with CLONE_PIDFD the third argument is where the
         // kernel stores the descriptor, which outlives the call.
         ret = unsafe {
-            libc::syscall(
-                libc::SYS_clone,
-                flags | libc::CLONE_PIDFD as u64 | libc::SIGCHLD as u64,
-                0,
-                &raw mut pidfd,
-                0,
-                0,
-            )
+            libc::syscall(libc::SYS_clone, flags | libc::CLONE_PIDFD as u64 | exit_signal, 0, &raw mut pidfd, 0, 0)
         };
     }
-    match Errno::result(ret).doing(|| "create process in new namespaces")? {
-        0 => Ok(None),
-        pid => {
-            // SAFETY: the kernel has just stored a new descriptor there, which nobody else owns.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Some(Cloned { pid: Pid::from_raw(pid as i32), pidfd }))
-        }
-    }
+    Errno::result(ret).map(|pid| (pid != 0).then_some((pid as i32, pidfd)))
 }
 
 /// pidfd_open(2): a descriptor that stays bound to this very process.

@@ -31,5 +31,6 @@ mod rules;
 mod run;
 mod sandboxes;
 mod stacking;
+mod start;
 mod store;
 mod unpack;

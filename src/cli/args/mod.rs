@@ -5,8 +5,10 @@
 //! hand, and clap learns the flags of that one command only. `--help`, completions and man pages build all of them.
 
 pub(crate) mod container;
+pub(crate) mod events;
 pub(crate) mod image;
 pub(crate) mod known;
+pub(crate) mod life;
 pub(crate) mod locate;
 pub(crate) mod parse;
 pub(crate) mod system;
@@ -78,6 +80,13 @@ pub(crate) const GROUPS: &[(&str, &str)] =
 /// All commands, in the order in which help lists them.
 pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<container::RunArgs>(&["run", "container run"], "Run a command in a new container", commands::run::run),
+    entry::<life::CreateCommandArgs>(
+        &["create", "container create"],
+        "Make a container without starting it",
+        commands::create::run,
+    ),
+    entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
+    entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<container::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",
@@ -94,6 +103,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::inspect::container,
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
+    entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),

@@ -1,14 +1,18 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod completion;
+pub(crate) mod create;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod ps;
 pub(crate) mod pull;
+pub(crate) mod rename;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
+pub(crate) mod start;
 pub(crate) mod version;

@@ -2,7 +2,6 @@
 
 use crate::base::{Error, Result};
 use crate::spec::options::Ulimit;
-use std::str::FromStr;
 
 /// Names of getrlimit(2) in docker's spelling.
 const ULIMITS: [&str; 16] = [
@@ -68,22 +67,9 @@ pub(crate) fn entrypoint(text: &str) -> Vec<String> {
 
 /// A signal by name, with or without `SIG`, or by number; returned without `SIG`, numbers as they are.
 pub(crate) fn signal(text: &str) -> Result<String> {
-    let bad = || Error::usage(format!("unknown signal `{text}`"));
-    if let Ok(number) = text.parse::<u8>() {
-        return if (1..=64).contains(&number) { Ok(text.to_owned()) } else { Err(bad()) };
-    }
+    crate::sys::signal::number(text).ok_or_else(|| Error::usage(format!("unknown signal `{text}`")))?;
     let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let real_time = |prefix: &str, sign: char| {
-        name.strip_prefix(prefix).is_some_and(|n| {
-            n.is_empty() || n.strip_prefix(sign).and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| n <= 30)
-        })
-    };
-    let known = nix::sys::signal::Signal::from_str(&format!("SIG{name}")).is_ok()
-        || matches!(name, "CLD" | "POLL")
-        || real_time("RTMIN", '+')
-        || real_time("RTMAX", '-');
-    if known { Ok(name.to_owned()) } else { Err(bad()) }
+    Ok(upper.strip_prefix("SIG").unwrap_or(&upper).to_owned())
 }
 
 /// Which of the caller's streams `--attach` connects.

@@ -87,7 +87,8 @@ fn rotate(folder: &Path, max_file: u64) -> Result<()> {
         return Ok(());
     }
     let current = folder.join(CURRENT);
-    if std::fs::metadata(&current)?.len() < max_file {
+    // Gone or short: somebody else has put it aside since.
+    if std::fs::metadata(&current).map_or(0, |m| m.len()) < max_file {
         return Ok(());
     }
     let aside = aside(folder)?;

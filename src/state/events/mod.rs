@@ -127,6 +127,7 @@ impl Event {
             (_, "died") => "die".into(),
             (Topic::Container | Topic::Volume | Topic::Network, "remove") => "destroy".into(),
             (Topic::Image, "remove") => "delete".into(),
+            (Topic::Image, "loadfromarchive") => "load".into(),
             (_, "exec_died") => "exec_die".into(),
             (_, "exec") => "exec_start".into(),
             (_, "health_status") => {

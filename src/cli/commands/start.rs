@@ -1,0 +1,130 @@
+//! `runr start`: stopped containers run again, in the background or, one, attached.
+
+use super::super::args::life::StartArgs;
+use super::super::output::filter::Filters;
+use super::super::parse::process::Attach;
+use super::super::terminal::{self, Wiring};
+use super::super::{Context, Exit, progress, typed};
+use super::create::write_new;
+use super::ps;
+use crate::base::{Error, Result};
+use crate::ops::container_list;
+use crate::ops::start::{self, Taken};
+use crate::spec::ContainerOptions;
+use crate::state::{Entry, NewContainer};
+use crate::store::Store;
+use crate::supervise::client;
+use crate::supervise::process::Stdio;
+use crate::sys::channel::Channel;
+use clap::ArgMatches;
+
+/// `start`: prints each name as it was typed, also of a container that runs already. What can start starts, also when
+/// something else cannot.
+pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
+    let args: StartArgs = typed(matches)?;
+    let attach = args.attach || args.interactive;
+    if args.sig_proxy.is_some() && !attach {
+        return Err(Error::usage("--sig-proxy cannot be used without --attach"));
+    }
+    let store = Store::open(&context.config.root)?;
+    let words = words(&args, &store)?;
+    if attach {
+        let [word] = words.as_slice() else {
+            return Err(Error::usage("only one container can be started and attached to at once"));
+        };
+        return attached(context, &store, word, &args);
+    }
+    let mut failed: Option<Error> = None;
+    for word in &words {
+        match background(context, &store, word) {
+            Ok(()) => context.out.line(word)?,
+            Err(e) => {
+                if let Some(earlier) = failed.replace(e) {
+                    context.out.error(&earlier);
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(Exit::OK), Err)
+}
+
+/// What to start, as typed or by full id.
+fn words(args: &StartArgs, store: &Store) -> Result<Vec<String>> {
+    let selects = args.all || args.latest || !args.filter.is_empty();
+    match (selects, args.containers.is_empty()) {
+        (false, true) => return Err(Error::usage("start: missing argument: CONTAINER").hint("see `runr start --help`")),
+        (false, false) => return Ok(args.containers.clone()),
+        (true, false) => {
+            let text = "start: containers by name cannot be used together with --all, --filter or --latest";
+            return Err(Error::usage(text));
+        }
+        (true, true) => {}
+    }
+    let filters = Filters::parse(&args.filter, &ps::FILTERS)?;
+    let good = container_list::all(store)?.into_iter().filter_map(|entry| match entry {
+        Entry::Good(container) => Some(*container),
+        Entry::Damaged { .. } => None,
+    });
+    let mut chosen = ps::filtered(store, good.collect(), &filters)?;
+    if args.latest {
+        chosen.truncate(1);
+    } else {
+        // The oldest first: what others were made to use.
+        chosen.reverse();
+    }
+    Ok(chosen.into_iter().map(|c| c.record.id).collect())
+}
+
+/// Starts one container and leaves it to itself.
+fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
+    let Taken::Stopped(container) = start::take(store, word)? else { return Ok(()) };
+    let options = container.record.options.clone();
+    let watcher = progress::choose(&context.config, false);
+    let channel = start::again(store, *container, Stdio::default(), None, watcher.as_ref())?;
+    leave(context, &channel, &options)
+}
+
+/// Waits until a container that is left to itself executes its command. Its monitor goes on alone.
+pub(super) fn leave(context: &mut Context, channel: &Channel, options: &ContainerOptions) -> Result<()> {
+    let (pid, notes) = client::await_start(channel)?;
+    write_pidfiles(options, pid)?;
+    for note in notes {
+        context.out.warning(&note);
+    }
+    Ok(())
+}
+
+/// Starts one container and accompanies it.
+fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) -> Result<Exit> {
+    let container: NewContainer = match start::take(store, word)? {
+        Taken::Stopped(container) => *container,
+        Taken::Running(_) => {
+            return Err(Error::conflict(format!("container `{word}` runs already"))
+                .hint(format!("connect to it with `runr attach {word}`")));
+        }
+    };
+    let options = container.record.options.clone();
+    let sig_proxy = args.sig_proxy.unwrap_or(true);
+    let watcher = progress::choose(&context.config, false);
+    let signals = client::catch_signals(sig_proxy)?;
+    let streams = Attach { stdin: args.interactive, stdout: true, stderr: true };
+    let wiring = terminal::wire(args.interactive && options.interactive, options.tty, sig_proxy, streams)?;
+    let raw = wiring.raw_mode()?;
+    let Wiring { stdio, companion, size, .. } = wiring;
+    let channel = start::again(store, container, stdio, size, watcher.as_ref())?;
+    let mut warnings = Vec::new();
+    let code = client::accompany(&channel, &signals, companion, |pid, notes| {
+        warnings = notes;
+        write_pidfiles(&options, pid)
+    });
+    drop(raw);
+    for warning in warnings {
+        context.out.warning(&warning);
+    }
+    code.map(|code| Exit::code(code as u8))
+}
+
+/// `--pidfile`.
+pub(super) fn write_pidfiles(options: &ContainerOptions, pid: i32) -> Result<()> {
+    options.pidfile.as_deref().map_or(Ok(()), |path| write_new(path, &pid.to_string(), true))
+}

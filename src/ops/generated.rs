@@ -1,0 +1,68 @@
+//! The files of runr's that are put over the image's: /etc/hosts, /etc/hostname, /etc/resolv.conf, /run/.containerenv. They
+//! stand in the container's folder and are written at each start: the machine's name servers may be others by then, and a
+//! power cut may have emptied them.
+
+use crate::base::fsx::{self, Durability};
+use crate::base::{Doing, Result};
+use crate::rootfs::etcfiles::{self, Hosts, Resolv};
+use crate::spec::compose::{self, Facts};
+use crate::spec::options::ContainerOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+const HOSTS: &str = "hosts";
+const HOSTNAME: &str = "hostname";
+const RESOLV_CONF: &str = "resolv.conf";
+const CONTAINERENV: &str = "containerenv";
+
+/// Which of them the container gets: (file of the container's folder, path in the container).
+pub(super) fn files(folder: &Path, options: &ContainerOptions) -> Vec<(PathBuf, String)> {
+    let mut files = vec![
+        (folder.join(RESOLV_CONF), "/etc/resolv.conf".to_owned()),
+        (folder.join(CONTAINERENV), "/run/.containerenv".to_owned()),
+    ];
+    if !options.no_hosts {
+        files.push((folder.join(HOSTS), "/etc/hosts".to_owned()));
+    }
+    if !options.no_hostname {
+        files.push((folder.join(HOSTNAME), "/etc/hostname".to_owned()));
+    }
+    let taken = |target: &str| options.mounts.iter().any(|m| m.target == target);
+    files.retain(|(_, target)| !taken(target));
+    files
+}
+
+/// Writes all of them.
+pub(super) fn write(folder: &Path, options: &ContainerOptions, facts: &Facts) -> Result<()> {
+    let host_network = !compose::own_network(options);
+    let host_hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let hostname = compose::hostname(options, facts).unwrap_or_default();
+    let hosts = etcfiles::hosts(&Hosts {
+        host_file: host_network.then_some(host_hosts.as_str()),
+        hostname: &hostname,
+        added: &options.add_hosts,
+        host_gateway: host_network.then_some("127.0.0.1"),
+    })?;
+    let resolv = etcfiles::resolv_conf(&Resolv {
+        host_file: &std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+        servers: &options.dns,
+        search: &options.dns_search,
+        options: &options.dns_options,
+        host_network,
+    })?;
+    put(&folder.join(HOSTS), &hosts)?;
+    put(&folder.join(HOSTNAME), &format!("{hostname}\n"))?;
+    put(&folder.join(RESOLV_CONF), &resolv)?;
+    put(&folder.join(CONTAINERENV), "engine=\"runr\"\nrootless=1\n")
+}
+
+/// A new file, or one in the old one's place: a former run may have given that to another owner, or taken its mode away.
+fn put(path: &Path, text: &str) -> Result<()> {
+    match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).doing(|| format!("write `{}`", path.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            fsx::write_atomic(path, text.as_bytes(), Durability::Cached)
+        }
+        Err(e) => Err(e).doing(|| format!("write `{}`", path.display())),
+    }
+}

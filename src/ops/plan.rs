@@ -1,0 +1,193 @@
+//! What a container's process will do, from its record and the store: for the first start and for every later one, which may
+//! come after a reboot, with a newer runr, and when the image has lost its name.
+//!
+//! The record is the only source of what was asked for, and it pins the image's layers. What depends on the machine (its
+//! name, /etc/resolv.conf, the time zone's file) is looked up anew at each start.
+
+use super::{generated, layers};
+use crate::base::fsx;
+use crate::base::progress::{Event, Progress};
+use crate::base::{Doing, Error, Kind, Result};
+use crate::image::Digest;
+use crate::rootfs::assemble::{self, Stack};
+use crate::rootfs::flatten;
+use crate::runtime::caps::CapSets;
+use crate::runtime::cgroup;
+use crate::runtime::plan::{Extras, Plan, Root};
+use crate::spec::compose::{self, Composed, Facts};
+use crate::spec::options::{ContainerOptions, MountKind};
+use crate::state::containers::FRESH_UPPER;
+use crate::state::record::ContainerRecord;
+use crate::store::Store;
+use crate::store::layers::derived;
+use crate::store::lease::Lease;
+use crate::userns::IdMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The part of a plan that needs no file of the container's: made before a container, so that one which can't be started is
+/// not made.
+#[derive(Debug)]
+pub struct Draft {
+    composed: Composed,
+    facts: Facts,
+}
+
+impl Draft {
+    /// From the record; `folder` is where the container's files are or will be.
+    ///
+    /// Errors: `Usage` for options that contradict each other, the image or this machine.
+    pub fn new(record: &ContainerRecord, folder: &Path) -> Result<Self> {
+        let options = &record.options;
+        bind_sources(options)?;
+        let facts = facts(record, folder)?;
+        let composed = compose::compose(&record.execution, options, &facts)?;
+        Ok(Self { composed, facts })
+    }
+
+    /// The whole plan. Writes the files that are put over the image's into the container's folder.
+    pub fn finish(
+        self,
+        store: &Store,
+        record: &ContainerRecord,
+        folder: &Path,
+        stack: Option<Stack>,
+        progress: &dyn Progress,
+    ) -> Result<Plan> {
+        let options = &record.options;
+        generated::write(folder, options, &self.facts)?;
+        let root = match (&record.rootfs, stack) {
+            (Some(path), _) => Root::Dir(path.clone()),
+            (None, Some(stack)) => image_root(store, stack, folder, &record.map, progress)?,
+            (None, None) => return Err(Error::new(Kind::Bug, "an image without its layers")),
+        };
+        let extras = Extras {
+            map: record.map.clone(),
+            root,
+            staging: folder.join("root"),
+            user: user(options, self.composed.user),
+            user_capabilities: CapSets::from_oci(&self.composed.user_capabilities),
+            groups: options.groups.clone(),
+            init: options.init,
+            devices: options.devices.iter().map(|d| (d.host.clone(), d.container.clone())).collect(),
+        };
+        Plan::new(&self.composed.spec, extras)
+    }
+}
+
+/// The plan of a container that exists. Layers that are not there any more are unpacked again; call it before threads exist.
+///
+/// Errors: `NotFound` when a layer is gone and the store can't make it again; those of [`Draft`].
+pub fn plan(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn Progress) -> Result<Plan> {
+    let draft = Draft::new(record, folder)?;
+    let stack = match &record.image {
+        Some(image) => {
+            let layers = layers::ensure_recorded(store, image, &record.map, progress)?;
+            Some(assemble::stack(store, &layers, &record.map)?)
+        }
+        None => None,
+    };
+    draft.finish(store, record, folder, stack, progress)
+}
+
+/// Keeps an image's layers, and what is made of them, from being collected until a record names them.
+pub(super) fn lease(store: &Store, diff_ids: &[Digest]) -> Result<Lease> {
+    let derived: Vec<Digest> = derived(diff_ids).ids().collect();
+    store.lease(diff_ids.iter().chain(&derived))
+}
+
+/// An overlay over the image's layers; where the file system or the kernel refuses that, a copy of what they show.
+fn image_root(store: &Store, stack: Stack, folder: &Path, map: &IdMap, progress: &dyn Progress) -> Result<Root> {
+    let copy = folder.join("copy");
+    // Once a copy, always one: its changes are in it.
+    if !copy.exists() && store.file_system(map)?.overlay_upper {
+        let Stack { lowers, root_like } = stack;
+        let (upper, work) = (folder.join("upper"), folder.join("work"));
+        // Later on the owner and mode of `/` are the container's own doing.
+        let root_like = is_fresh(&upper)?.then_some(root_like);
+        return Ok(Root::Overlay { lowers, upper, work, root_like });
+    }
+    if !copy.exists() {
+        let warning = "overlay is refused here, so the container gets a copy of the image's files";
+        progress.event(Event::Warning(warning.to_owned()));
+        // Under its name once it is whole: the command may be killed half-way.
+        let making = folder.join("copy.part");
+        crate::userns::remove_tree(map, &making)?;
+        fsx::create_dir(&making, 0o755)?;
+        flatten::copy_stack(&stack, &making, map)?;
+        fsx::rename(&making, &copy)?;
+    }
+    Ok(Root::Dir(copy))
+}
+
+/// True for an upper folder that no container has used.
+fn is_fresh(upper: &Path) -> Result<bool> {
+    let meta = upper.symlink_metadata().doing(|| format!("look at `{}`", upper.display()))?;
+    Ok(meta.permissions().mode() & 0o7777 == FRESH_UPPER)
+}
+
+/// With `--userns keep-id` the command runs as the kept user unless `--user` says otherwise, whatever the image says: that
+/// is what the mode is for (podman).
+fn user(options: &ContainerOptions, composed: String) -> String {
+    let kept = options.userns.as_deref().filter(|mode| options.user.is_none() && mode.starts_with("keep-id"));
+    match kept.map(super::idmap::kept_ids) {
+        Some(Ok((uid, gid))) => format!("{uid}:{gid}"),
+        _ => composed,
+    }
+}
+
+/// `-v` makes a missing folder, as docker does; `--mount` refuses.
+fn bind_sources(options: &ContainerOptions) -> Result<()> {
+    for mount in &options.mounts {
+        let MountKind::Bind { source, create } = &mount.kind else { continue };
+        match source.symlink_metadata() {
+            Ok(_) => {}
+            Err(e) if *create && e.kind() == std::io::ErrorKind::NotFound => fsx::ensure_dir_all(source, 0o755)?,
+            Err(e) => {
+                let missing = e.kind() == std::io::ErrorKind::NotFound;
+                let e = Error::from(e).step(format!("bind source path `{}`", source.display()));
+                return Err(if missing { e.with_kind(Kind::Usage) } else { e });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn facts(record: &ContainerRecord, folder: &Path) -> Result<Facts> {
+    let options = &record.options;
+    Ok(Facts {
+        id: record.id.clone(),
+        host_hostname: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
+        generated: generated::files(folder, options),
+        volumes: Default::default(),
+        tty_group: record.map.host_gid(crate::spec::defaults::TTY_GID).is_some(),
+        cgroup2: cgroup::has_cgroup2(),
+        host_mqueue: Path::new("/dev/mqueue").is_dir(),
+        last_capability: crate::sys::caps::last(),
+        kernel: kernel_version(),
+        seccomp: seccomp_profile(options)?,
+        zone_file: options.tz.as_deref().map(zone_file).transpose()?,
+    })
+}
+
+/// The text of the profile that the user names.
+fn seccomp_profile(options: &ContainerOptions) -> Result<Option<String>> {
+    match options.security.seccomp.as_deref() {
+        None | Some("unconfined") => Ok(None),
+        Some(file) => fsx::read_to_string(Path::new(file)).map(Some),
+    }
+}
+
+fn kernel_version() -> (u32, u32) {
+    let release = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned()).unwrap_or_default();
+    crate::spec::seccomp::kernel_version(&release).unwrap_or((0, 0))
+}
+
+fn zone_file(zone: &str) -> Result<PathBuf> {
+    if zone == "local" {
+        return Ok(PathBuf::from("/etc/localtime"));
+    }
+    let path = Path::new("/usr/share/zoneinfo").join(zone);
+    let inside = !zone.starts_with('/') && !zone.split('/').any(|part| part == "..");
+    if inside && path.is_file() { Ok(path) } else { Err(Error::usage(format!("`--tz {zone}`: unknown time zone"))) }
+}

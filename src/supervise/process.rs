@@ -1,0 +1,133 @@
+//! One run of a container's process: its streams, its cgroup, its start and its end. A container that is started again by its
+//! restart policy has one after another, with one monitor.
+
+use super::output::Output;
+use super::stream::Input;
+use crate::base::{Doing, Result, units};
+use crate::runtime::cgroup::Cgroup;
+use crate::runtime::launch::{Prepared, Streams, prepare};
+use crate::runtime::plan::Plan;
+use crate::sys::process::pidfd_signal;
+use crate::sys::term::{self, Size};
+use nix::fcntl::OFlag;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// The caller's side of the container's streams. None of these is a terminal: the command relays one through pipes.
+#[derive(Debug, Default)]
+pub struct Stdio {
+    /// What the container reads; `None` is nothing (/dev/null).
+    pub stdin: Option<OwnedFd>,
+    /// The command stays with the container and is told of its end.
+    pub foreground: bool,
+    /// `stdin` is a pipe that the command fills from a terminal.
+    pub stdin_is_relayed: bool,
+    /// Where its output goes, or its terminal's; `None` is nowhere.
+    pub stdout: Option<OwnedFd>,
+    /// Where its errors go.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// A process that is set up, or runs.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) prepared: Prepared,
+    pub(super) cgroup: Option<Cgroup>,
+    /// The writing end of its stdin, when clients write to it through the monitor.
+    pub(super) stdin: Option<OwnedFd>,
+    /// Nanoseconds of the boot clock at its start.
+    pub(super) began: u64,
+    /// When it is killed (`--timeout`), on the same clock.
+    pub(super) deadline: Option<u64>,
+}
+
+/// Makes the process up to the moment before it executes. What it writes goes to `outputs` from then on. With `keep_stdin` attached
+/// clients may write to it although there is no input yet (`-d -i`).
+pub(super) fn make(
+    plan: &Plan,
+    id: &str,
+    stdio: &mut Stdio,
+    keep_stdin: bool,
+    outputs: &mut [Output; 2],
+    size: Option<Size>,
+) -> Result<(Process, Option<Input>)> {
+    let cgroup = Cgroup::create(id);
+    let (given, stdin) = wire(plan, stdio, keep_stdin, outputs)?;
+    let prepared = match prepare(plan, given, cgroup.as_ref()) {
+        Ok(prepared) => prepared,
+        Err(e) => {
+            cgroup.iter().for_each(Cgroup::remove);
+            return Err(e);
+        }
+    };
+    let mut input = None;
+    if let Some(master) = &prepared.terminal {
+        outputs[0].begin(master.try_clone()?)?;
+        if let Some(size) = size {
+            term::set_size(master, size)?;
+        }
+        if let Some(source) = stdio.stdin.take() {
+            input = Some(Input::new(0, source, master.try_clone()?, ending(stdio.stdin_is_relayed)));
+        }
+    }
+    Ok((Process { prepared, cgroup, stdin, began: units::boot_nanos(), deadline: None }, input))
+}
+
+/// End of transmission, Ctrl-D, for a file or pipe that has been read to its end. A person's terminal has none.
+fn ending(relayed: bool) -> Option<u8> {
+    (!relayed).then_some(4)
+}
+
+/// The container's ends of its streams; the monitor's go to `outputs`.
+fn wire(
+    plan: &Plan,
+    stdio: &mut Stdio,
+    keep_stdin: bool,
+    outputs: &mut [Output; 2],
+) -> Result<(Streams, Option<OwnedFd>)> {
+    if plan.process.terminal {
+        return Ok((Streams::default(), None));
+    }
+    let mut streams = Streams::default();
+    let [stdout, stderr] = outputs;
+    for (output, end) in [(stdout, &mut streams.stdout), (stderr, &mut streams.stderr)] {
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).doing(|| "create pipe")?;
+        output.begin(read)?;
+        *end = Some(write);
+    }
+    streams.stdin = stdio.stdin.take();
+    let mut own = None;
+    if streams.stdin.is_none() && keep_stdin {
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).doing(|| "create pipe")?;
+        streams.stdin = Some(read);
+        own = Some(write);
+    }
+    Ok((streams, own))
+}
+
+impl Process {
+    /// Sends a signal to its first process.
+    pub(super) fn signal(&self, signal: i32) -> Result<()> {
+        pidfd_signal(self.prepared.pidfd.as_fd(), signal)
+    }
+
+    /// Kills everything. A frozen process dies as well.
+    pub(super) fn kill(&self) {
+        let _ = self.signal(libc::SIGKILL);
+        self.cgroup.iter().for_each(Cgroup::kill);
+    }
+
+    /// Where a client's input goes: the terminal, or the pipe that is kept open for it.
+    pub(super) fn input(&self, session: u64, source: OwnedFd, relayed: bool) -> Result<Option<Input>> {
+        if let Some(master) = &self.prepared.terminal {
+            return Ok(Some(Input::new(session, source, master.try_clone()?, ending(relayed))));
+        }
+        let Some(pipe) = &self.stdin else { return Ok(None) };
+        Ok(Some(Input::new(session, source, pipe.try_clone()?, None)))
+    }
+
+    /// The cgroup's folder.
+    pub(super) fn cgroup_folder(&self) -> Option<&Path> {
+        self.cgroup.as_ref().map(Cgroup::folder)
+    }
+}

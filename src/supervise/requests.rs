@@ -1,0 +1,186 @@
+//! What clients ask of the monitor, one function per request.
+
+use super::protocol::{Report, Request};
+use super::service::{Service, Stopping};
+use super::session::Session;
+use crate::base::{Error, Result, units};
+use crate::state::record::Status;
+use crate::sys::signal;
+use crate::sys::term;
+use std::os::fd::OwnedFd;
+
+/// docker's and podman's time between the stop signal and SIGKILL.
+const STOP_TIMEOUT_SECONDS: i64 = 10;
+
+impl Service {
+    /// Does what a client asks for.
+    pub(super) fn answer(&mut self, id: u64, request: Request, fds: Vec<OwnedFd>) {
+        let result = match request {
+            Request::Signal(number) => {
+                self.pass_signal(number);
+                Ok(None)
+            }
+            Request::Resize(size) => {
+                self.resize(size);
+                Ok(None)
+            }
+            Request::Kill { signal } => self.kill(signal).map(Some),
+            Request::Stop { signal, timeout_seconds, remove } => self.stop(id, signal, timeout_seconds, remove),
+            Request::Restart { timeout_seconds } => self.restart(id, timeout_seconds),
+            Request::Pause => self.pause(true).map(Some),
+            Request::Unpause => self.pause(false).map(Some),
+            Request::Wait => self.mark(id, |s| s.wants_end = true),
+            Request::Watch => self.mark(id, |s| s.watches = true).map(|_| Some(Report::Changed)),
+            Request::Attach { stdin, stdin_is_relayed, stdout, stderr, size } => {
+                self.attach(id, [stdin, stdout, stderr], stdin_is_relayed, size, fds)
+            }
+            Request::Exec(_) | Request::CheckHealth => Err(Error::unsupported("not supported yet")),
+            Request::Update { restart, health } => {
+                let options = &mut self.assignment.container.record.options;
+                options.restart = restart.unwrap_or(options.restart);
+                if let Some(health) = health {
+                    options.health = *health;
+                }
+                Ok(Some(Report::Done))
+            }
+        };
+        match result {
+            Ok(Some(report)) => self.tell(id, &report),
+            Ok(None) => {}
+            Err(e) => self.tell(id, &Report::Failed(e)),
+        }
+    }
+
+    /// Notes what a session waits for.
+    fn mark(&mut self, id: u64, set: impl FnOnce(&mut Session)) -> Result<Option<Report>> {
+        if let Some(session) = self.sessions.iter_mut().find(|s| s.id == id) {
+            set(session);
+        }
+        Ok(None)
+    }
+
+    fn pass_signal(&mut self, number: i32) {
+        if let Some(process) = &self.process {
+            let _ = process.signal(number);
+        }
+    }
+
+    fn resize(&mut self, size: term::Size) {
+        if let Some(master) = self.process.as_ref().and_then(|p| p.prepared.terminal.as_ref()) {
+            let _ = term::set_size(master, size);
+        }
+    }
+
+    /// `kill`: a signal that ends the container by intention keeps its restart policy from starting it again.
+    fn kill(&mut self, number: i32) -> Result<Report> {
+        let Some(process) = &self.process else { return Err(not_running()) };
+        if number == libc::SIGKILL {
+            process.kill();
+        } else {
+            process.signal(number)?;
+        }
+        if number == libc::SIGKILL || number == self.stop_signal() {
+            self.state.stopped_by_user = true;
+        }
+        Ok(Report::Done)
+    }
+
+    fn stop_signal(&self) -> i32 {
+        let own = self.assignment.record().stop_signal.as_deref();
+        own.and_then(signal::number).unwrap_or(libc::SIGTERM)
+    }
+
+    fn stop(&mut self, id: u64, signal: Option<i32>, timeout: Option<i64>, remove: bool) -> Result<Option<Report>> {
+        self.mark(id, |s| s.wants_end = true)?;
+        self.state.stopped_by_user = true;
+        if remove {
+            self.assignment.container.record.options.remove = true;
+        }
+        self.end(signal, timeout, false)?;
+        Ok(None)
+    }
+
+    fn restart(&mut self, id: u64, timeout: Option<i64>) -> Result<Option<Report>> {
+        self.mark(id, |s| s.wants_start = true)?;
+        // A stop that is under way is not undone.
+        if self.stopping.as_ref().is_some_and(|s| !s.restart) {
+            return Err(Error::conflict("the container is being stopped"));
+        }
+        self.end(None, timeout, true)?;
+        Ok(None)
+    }
+
+    /// Asks the process to end, and sees to it that it does.
+    fn end(&mut self, signal: Option<i32>, timeout: Option<i64>, restart: bool) -> Result<()> {
+        let own = self.assignment.record().options.stop_timeout.map(i64::from);
+        let seconds = timeout.or(own).unwrap_or(STOP_TIMEOUT_SECONDS);
+        let kill_at =
+            u64::try_from(seconds).ok().map(|s| units::boot_nanos().saturating_add(s.saturating_mul(1_000_000_000)));
+        // Two stops: the more impatient one counts.
+        let earlier = self.stopping.as_ref().map(|s| s.kill_at);
+        let kill_at = match earlier {
+            Some(earlier) => [earlier, kill_at].into_iter().flatten().min(),
+            None => kill_at,
+        };
+        self.stopping = Some(Stopping { kill_at, restart });
+        let number = signal.unwrap_or_else(|| self.stop_signal());
+        let paused = self.state.status == Status::Paused;
+        let Some(process) = &self.process else { return Ok(()) };
+        process.signal(number)?;
+        if paused {
+            // A frozen process takes its signal when it is thawed.
+            self.pause(false)?;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, frozen: bool) -> Result<Report> {
+        let Some(process) = &self.process else { return Err(not_running()) };
+        match (frozen, self.state.status) {
+            (true, Status::Paused) => return Err(Error::conflict("the container is paused already")),
+            (false, Status::Running) => return Err(Error::conflict("the container is not paused")),
+            _ => {}
+        }
+        let cgroup = process.cgroup.as_ref().ok_or_else(|| {
+            Error::unsupported("pausing needs a cgroup of its own, and this user may make none here")
+                .hint("run the container from a session with a delegated cgroup: `systemd-run --user --scope -p Delegate=yes runr …`")
+        })?;
+        cgroup.freeze(frozen)?;
+        self.state.status = if frozen { Status::Paused } else { Status::Running };
+        self.save();
+        Ok(Report::Done)
+    }
+
+    fn attach(
+        &mut self,
+        id: u64,
+        [stdin, stdout, stderr]: [bool; 3],
+        relayed: bool,
+        size: Option<term::Size>,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Option<Report>> {
+        let mut fds = fds.into_iter();
+        let mut take = |wanted: bool| {
+            let missing = || Error::usage("a stream to attach is missing");
+            wanted.then(|| fds.next().ok_or_else(missing)).transpose()
+        };
+        let (stdin, stdout, stderr) = (take(stdin)?, take(stdout)?, take(stderr)?);
+        self.mark(id, |s| s.wants_end = true)?;
+        for (output, sink) in self.outputs.iter_mut().zip([stdout, stderr]) {
+            if let Some(sink) = sink {
+                output.add(id, sink, false);
+            }
+        }
+        if let (Some(source), Some(process)) = (stdin, &self.process) {
+            self.inputs.extend(process.input(id, source, relayed)?);
+        }
+        if let Some(size) = size {
+            self.resize(size);
+        }
+        Ok(Some(Report::Done))
+    }
+}
+
+fn not_running() -> Error {
+    Error::conflict("the container is not running")
+}

@@ -1,0 +1,203 @@
+//! `create`, `start`, `rename`: a container that stands there, runs, and runs again, whatever happened to the machine and the
+//! image meanwhile.
+
+use crate::support::Sandbox;
+use std::path::PathBuf;
+
+/// A sandbox with the base image in it.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    sandbox
+}
+
+/// Makes a container that runs a shell script.
+#[track_caller]
+fn create(sandbox: &Sandbox, flags: &str, script: &str) -> String {
+    let run = sandbox.line("create").args(flags.split_whitespace());
+    run.args(["busybox", "sh", "-c", script]).output().ok().trim().to_owned()
+}
+
+/// The folder of the sandbox's only container.
+fn folder(sandbox: &Sandbox, id: &str) -> PathBuf {
+    sandbox.store().join("containers").join(id)
+}
+
+/// Its status, as `ps` shows it.
+fn status(sandbox: &Sandbox, name: &str) -> String {
+    let filter = format!("name=^{name}$");
+    sandbox.runr(["ps", "-a", "--filter", &filter, "--format", "{{.State}}"]).output().ok().trim().to_owned()
+}
+
+/// Waits until it has ended.
+#[track_caller]
+fn wait_exited(sandbox: &Sandbox, name: &str) {
+    for _ in 0..1000 {
+        if status(sandbox, name) == "exited" {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("`{name}` does not end: {}", status(sandbox, name));
+}
+
+#[test]
+fn a_container_is_made_once_and_runs_often() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let id = create(&sandbox, "--name job", "echo run >> /log; cat /log; echo err >&2; exit 7");
+    assert!(id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+    assert_eq!(status(&sandbox, "job"), "created");
+    for round in 1..=3 {
+        let out = sandbox.line("start -a job").output();
+        assert_eq!(
+            (out.code(), out.stdout.as_str(), out.stderr.as_str()),
+            (7, "run\n".repeat(round).as_str(), "err\n")
+        );
+        assert_eq!(status(&sandbox, "job"), "exited");
+    }
+    // In the background: each name as it was typed.
+    assert_eq!(sandbox.runr(["start", &id[..12]]).output().ok(), format!("{}\n", &id[..12]));
+    wait_exited(&sandbox, "job");
+    assert_eq!(sandbox.line("start --latest").output().ok(), format!("{id}\n"));
+    wait_exited(&sandbox, "job");
+}
+
+#[test]
+fn what_runs_already_is_started() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("run -d --name up busybox sleep 1000").output().ok();
+    assert_eq!(sandbox.line("start up up").output().ok(), "up\nup\n");
+    create(&sandbox, "--name other", "exit 0");
+    let out = sandbox.line("start nosuch up other").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (125, "up\nother\n"), "what can start starts");
+    assert_eq!(out.stderr, "runr: no such container: nosuch\n");
+}
+
+#[test]
+fn wrong_starts_are_refused_in_one_line() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    create(&sandbox, "--name a", "true");
+    create(&sandbox, "--name b", "true");
+    for (line, message) in [
+        ("start", "start: missing argument: CONTAINER\nhint: see `runr start --help`"),
+        ("start -a a b", "only one container can be started and attached to at once"),
+        ("start --sig-proxy a", "--sig-proxy cannot be used without --attach"),
+        ("start --all a", "start: containers by name cannot be used together with --all, --filter or --latest"),
+        ("start --filter shiny=1", "invalid filter `shiny`"),
+    ] {
+        let stderr = sandbox.line(line).output().fails(125);
+        assert!(stderr.starts_with(&format!("runr: {message}\n")), "{line}: {stderr}");
+    }
+    assert_eq!((status(&sandbox, "a"), status(&sandbox, "b")), ("created".to_owned(), "created".to_owned()));
+}
+
+#[test]
+fn a_program_that_is_missing_leaves_the_container_created() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("create --name wrong busybox nosuchprogram").output().ok();
+    for flags in ["", "-a"] {
+        let stderr = sandbox.line(&format!("start {flags} wrong")).output().fails(127);
+        assert!(stderr.contains("executable file not found in $PATH"), "{stderr}");
+    }
+    // What cannot be started for a reason that is known beforehand is not even made.
+    sandbox.line("create --name never --tz No/Where busybox true").output().fails(125);
+    sandbox.line("run --name never --hostname x --uts host busybox true").output().fails(125);
+    assert_eq!(status(&sandbox, "never"), "");
+}
+
+#[test]
+fn a_start_after_a_reboot_and_a_power_cut() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "chmod 1711 /; cat /etc/hostname; wc -l < /etc/hosts; test -s /etc/resolv.conf; stat -c %a /";
+    let id = create(&sandbox, "--name c --network none --dns 192.0.2.1", script);
+    let first = sandbox.line("start -a c").output().ok();
+    assert_eq!(first, format!("{}\n3\n1711\n", &id[..12]));
+    // The monitor died with the machine: the last words are "running", of another boot.
+    let state = folder(&sandbox, &id).join("state.json");
+    let text = std::fs::read_to_string(&state).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["status"] = "running".into();
+    json["process"] = serde_json::json!({"pid": 1, "start_time": 1, "pid_namespace": 1, "boot_id": "another"});
+    std::fs::write(&state, json.to_string()).unwrap();
+    for name in ["hosts", "hostname", "resolv.conf", "containerenv"] {
+        std::fs::write(folder(&sandbox, &id).join(name), "").unwrap();
+    }
+    assert_eq!(status(&sandbox, "c"), "exited");
+    // The mode of `/` is the container's own by now.
+    let script = sandbox.line("start -a c").output().ok();
+    assert_eq!(script, first);
+}
+
+#[test]
+fn a_former_run_keeps_nobody_from_writing_the_files_anew() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script =
+        "cat /etc/hostname; echo mine > /etc/hostname; chmod 0 /etc/hostname /etc/hosts; chown 1:1 /etc/hosts; true";
+    let id = create(&sandbox, "--name c", script);
+    for _ in 0..2 {
+        let out = sandbox.line("start -a c").output().ok();
+        let host = sandbox.command("uname").arg("-n").output().ok();
+        assert!(out == format!("{}\n", &id[..12]) || out == host, "{out}");
+    }
+}
+
+#[test]
+fn the_image_may_lose_its_name_and_another_one_get_it() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    create(&sandbox, "--name c", "echo still here");
+    sandbox.line("rmi -f busybox").output().code();
+    assert_eq!(sandbox.line("start -a c").output().ok(), "still here\n");
+}
+
+#[test]
+fn names_change_and_stay_unique() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let id = create(&sandbox, "--name a", "true");
+    create(&sandbox, "--name b", "true");
+    assert_eq!(sandbox.line("rename a c").output().ok(), "");
+    assert_eq!(status(&sandbox, "c"), "created");
+    assert!(
+        sandbox
+            .line("rename c b")
+            .output()
+            .fails(125)
+            .starts_with("runr: the container name `b` is already in use by container ")
+    );
+    assert_eq!(sandbox.line("start a").output().fails(125), "runr: no such container: a\n");
+    sandbox.line("rename nosuch d").output().fails(125);
+    sandbox.line("rename c -x").output().fails(125);
+    create(&sandbox, "--name a", "true");
+    // By id, and while it runs.
+    sandbox.line("run -d --name up busybox sleep 1000").output().ok();
+    sandbox.line("rename up down").output().ok();
+    assert_eq!(status(&sandbox, "down"), "running");
+    sandbox.runr(["rename", &id, "z"]).output().ok();
+    let mut names: Vec<String> = std::fs::read_dir(sandbox.store().join("names"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| !n.starts_with('.'))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["a", "b", "down", "z"]);
+}
+
+#[test]
+fn all_start_at_boot_by_their_policy() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    create(&sandbox, "--name one --label boot=yes", "sleep 1000");
+    create(&sandbox, "--name two", "sleep 1000");
+    let ids = sandbox.line("start --all --filter label=boot=yes").output().ok();
+    assert_eq!(ids.lines().count(), 1);
+    assert_eq!((status(&sandbox, "one"), status(&sandbox, "two")), ("running".to_owned(), "created".to_owned()));
+    assert_eq!(sandbox.line("start --all").output().ok().lines().count(), 2);
+    assert_eq!(status(&sandbox, "two"), "running");
+}
