@@ -8,6 +8,7 @@ pub mod containers;
 pub mod create;
 pub mod doctor;
 pub mod events;
+pub mod files;
 mod generated;
 pub mod idmap;
 pub mod image_list;

@@ -125,6 +125,12 @@ fn explain_clone(e: Error, plan: &Plan) -> Error {
 }
 
 impl Prepared {
+    /// Its namespace of this kind (`CLONE_NEW*`), other than the user namespace.
+    pub fn namespace(&self, kind: i32) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd;
+        self.namespaces.iter().find(|(flag, _)| *flag == kind).map(|(_, fd)| fd.as_fd())
+    }
+
     /// Lets the process execute its command; the error is what the process said of its execve.
     pub fn execute(&self) -> Result<()> {
         self.channel.send(&Go::Execute, &[]).doing(|| "start the container's command")?;

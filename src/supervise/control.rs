@@ -122,6 +122,22 @@ pub fn ask(channel: &Channel, request: &Request) -> Result<Option<Report>> {
     }
 }
 
+/// A running container's user namespace and mount namespace, from its monitor; `None` when it has none any more.
+pub fn namespaces(channel: &Channel) -> Result<Option<(OwnedFd, OwnedFd)>> {
+    if !channel.send(&Request::Namespaces, &[])? {
+        return Ok(None);
+    }
+    match channel.receive::<Report>()? {
+        Some((Report::Failed(e), _)) => Err(e),
+        Some((_, fds)) => {
+            let pair = <[OwnedFd; 2]>::try_from(fds);
+            let [user, mount] = pair.map_err(|_| Error::new(Kind::Bug, "the monitor sent no namespaces"))?;
+            Ok(Some((user, mount)))
+        }
+        None => Ok(None),
+    }
+}
+
 /// The next answer; `None` when the monitor has ended.
 pub fn next(channel: &Channel) -> Result<Option<Report>> {
     match channel.receive::<Report>()? {

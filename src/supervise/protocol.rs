@@ -81,6 +81,8 @@ pub enum Request {
     Exec(Box<ExecSpec>),
     /// Run the health check now; `Health`.
     CheckHealth,
+    /// `Done`, with descriptors of the container's user namespace and mount namespace.
+    Namespaces,
     /// Use these from now on; `Done`.
     Update {
         /// The restart policy.

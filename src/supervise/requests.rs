@@ -7,7 +7,7 @@ use crate::base::{Error, Result, units};
 use crate::state::record::Status;
 use crate::sys::signal;
 use crate::sys::term;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// docker's and podman's time between the stop signal and SIGKILL.
 const STOP_TIMEOUT_SECONDS: i64 = 10;
@@ -35,6 +35,7 @@ impl Service {
                 self.attach(id, [stdin, stdout, stderr], stdin_is_relayed, size, fds)
             }
             Request::Exec(_) | Request::CheckHealth => Err(Error::unsupported("not supported yet")),
+            Request::Namespaces => self.hand_out_namespaces(id).map(|()| None),
             Request::Update { restart, health } => {
                 let options = &mut self.assignment.container.record.options;
                 options.restart = restart.unwrap_or(options.restart);
@@ -57,6 +58,17 @@ impl Service {
             set(session);
         }
         Ok(None)
+    }
+
+    /// For work on the container's files from outside. A client that is not there any more gets nothing.
+    fn hand_out_namespaces(&mut self, id: u64) -> Result<()> {
+        let Some(process) = &self.process else { return Err(not_running()) };
+        let mount = process.prepared.namespace(libc::CLONE_NEWNS);
+        let mount = mount.ok_or_else(|| Error::unsupported("the container has no mount namespace of its own"))?;
+        if let Some(session) = self.sessions.iter().find(|s| s.id == id) {
+            session.channel().send(&Report::Done, &[process.prepared.user_namespace.as_fd(), mount])?;
+        }
+        Ok(())
     }
 
     fn pass_signal(&mut self, number: i32) {

@@ -94,9 +94,10 @@ pub struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// Reads as far as the first entry.
-    pub fn new(input: impl Read + 'a, limits: &'a Limits) -> Result<Self> {
-        let mut archive = Archive::new(Stream::new(input, limits)?, limits);
+    /// Reads as far as the first entry. `packed_here` is what [`super::pack`] writes; anything else may be compressed.
+    pub fn new(input: impl Read + 'a, packed_here: bool, limits: &'a Limits) -> Result<Self> {
+        let stream = if packed_here { Stream::plain(input, limits) } else { Stream::new(input, limits)? };
+        let mut archive = Archive::new(stream, limits);
         let first = archive.next()?;
         Ok(Self { archive, first })
     }
@@ -129,7 +130,7 @@ impl<'a> Incoming<'a> {
             next = self.archive.next()?;
         }
         // To the end of the stream: its writer must not get EPIPE for the padding.
-        self.archive.finish()?;
+        self.archive.drain()?;
         writer.finish()
     }
 }

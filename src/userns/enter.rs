@@ -100,10 +100,10 @@ fn take_root() -> Result<()> {
     Ok(())
 }
 
-/// Joins the user namespace of a process, and those of its other namespaces that `also` names, in one step (setns(2) with a
-/// pidfd, Linux 5.8), and becomes root there.
-pub(super) fn become_root_of(pidfd: BorrowedFd<'_>, also: CloneFlags) -> Result<()> {
-    nix::sched::setns(pidfd, CloneFlags::CLONE_NEWUSER | also)?;
+/// Joins a user namespace and a mount namespace that belongs to it, and becomes root there. `/` is the mount namespace's then.
+pub(super) fn become_root_of(user: BorrowedFd<'_>, mount: BorrowedFd<'_>) -> Result<()> {
+    nix::sched::setns(user, CloneFlags::CLONE_NEWUSER)?;
+    nix::sched::setns(mount, CloneFlags::CLONE_NEWNS)?;
     take_root()
 }
 

@@ -5,7 +5,6 @@ use super::enter::{Worker, become_root_of};
 use super::idmap::IdMap;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::process::{close_others, set_parent_death_signal};
-use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::{Read, Write};
@@ -32,18 +31,19 @@ impl<T: Serialize + DeserializeOwned> Job<T> {
         Ok(Self { worker, result: PhantomData })
     }
 
-    /// Starts `work` as root of the user namespace of the process that `pidfd` is open on, and in those of its other namespaces
-    /// that `also` names. Call it before this process has threads.
-    pub fn in_process(
-        pidfd: BorrowedFd<'_>,
-        also: CloneFlags,
+    /// Starts `work` as root of an existing user namespace, and in a mount namespace of its. Call it before this process has
+    /// threads.
+    pub fn in_existing(
+        user: BorrowedFd<'_>,
+        mount: BorrowedFd<'_>,
         keep: Keep<'_>,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<Self> {
-        let keep = keep.numbers();
+        let mut keep = keep.numbers();
+        keep.extend([user.as_raw_fd(), mount.as_raw_fd()]);
         let worker = Worker::fork(|socket| {
             answer(socket, &keep, || {
-                become_root_of(pidfd, also).doing(|| "enter the container's namespaces")?;
+                become_root_of(user, mount).doing(|| "enter the container's namespaces")?;
                 end_with_parent();
                 work()
             })

@@ -6,6 +6,7 @@
 
 pub(crate) mod container;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
@@ -93,6 +94,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::ps::run,
     ),
     entry::<container::RmArgs>(&["rm", "container rm", "container remove"], "Remove containers", commands::rm::run),
+    entry::<files::CpArgs>(
+        &["cp", "container cp"],
+        "Copy files between containers and this machine",
+        commands::cp::run,
+    ),
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),

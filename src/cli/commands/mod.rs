@@ -1,6 +1,7 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod completion;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod events;
