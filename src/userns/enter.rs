@@ -100,10 +100,12 @@ fn take_root() -> Result<()> {
     Ok(())
 }
 
-/// Joins a user namespace and a mount namespace that belongs to it, and becomes root there. `/` is the mount namespace's then.
-pub(super) fn become_root_of(user: BorrowedFd<'_>, mount: BorrowedFd<'_>) -> Result<()> {
+/// Joins a user namespace, and a mount namespace that belongs to it, and becomes root there. `/` is the mount namespace's then.
+pub(super) fn become_root_of(user: BorrowedFd<'_>, mount: Option<BorrowedFd<'_>>) -> Result<()> {
     nix::sched::setns(user, CloneFlags::CLONE_NEWUSER)?;
-    nix::sched::setns(mount, CloneFlags::CLONE_NEWNS)?;
+    if let Some(mount) = mount {
+        nix::sched::setns(mount, CloneFlags::CLONE_NEWNS)?;
+    }
     take_root()
 }
 

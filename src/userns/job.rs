@@ -31,16 +31,16 @@ impl<T: Serialize + DeserializeOwned> Job<T> {
         Ok(Self { worker, result: PhantomData })
     }
 
-    /// Starts `work` as root of an existing user namespace, and in a mount namespace of its. Call it before this process has
-    /// threads.
+    /// Starts `work` as root of an existing user namespace, and in `mount`, a mount namespace that belongs to it, if there is one.
+    /// Call it before this process has threads.
     pub fn in_existing(
         user: BorrowedFd<'_>,
-        mount: BorrowedFd<'_>,
+        mount: Option<BorrowedFd<'_>>,
         keep: Keep<'_>,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<Self> {
         let mut keep = keep.numbers();
-        keep.extend([user.as_raw_fd(), mount.as_raw_fd()]);
+        keep.extend([Some(user), mount].into_iter().flatten().map(|fd| fd.as_raw_fd()));
         let worker = Worker::fork(|socket| {
             answer(socket, &keep, || {
                 become_root_of(user, mount).doing(|| "enter the container's namespaces")?;

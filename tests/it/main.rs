@@ -15,6 +15,7 @@ mod support;
 
 mod cli;
 mod conformance;
+mod cp;
 mod crash;
 mod docs;
 mod durability;

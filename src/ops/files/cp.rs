@@ -224,9 +224,8 @@ impl Copy<'_> {
         let written = if self.options.archive {
             // Owners of the container's are the user's subordinate ids on this machine.
             let keep = [read.as_fd()];
-            let job = Job::in_new(files.map(), Keep(&keep), || {
-                self.receive(&Tree::Host, File::from(read.try_clone()?), Owner::Archive)
-            })?;
+            let job = files
+                .as_owner(Keep(&keep), || self.receive(&Tree::Host, File::from(read.try_clone()?), Owner::Archive))?;
             drop(read);
             job.wait()
         } else {

@@ -136,8 +136,7 @@ impl Tree {
             }
             let target = readlinkat(&located.parent, located.name.as_c_str()).doing(|| "read link")?;
             let target = target.as_encoded_bytes();
-            let whole =
-                if target.starts_with(b"/") { target.to_vec() } else { [above, &b"/"[..], target].concat() };
+            let whole = if target.starts_with(b"/") { target.to_vec() } else { [above, &b"/"[..], target].concat() };
             path = self.tidy(whole);
         }
         Err(Error::from(Errno::ELOOP))

@@ -94,7 +94,7 @@ impl Files {
         work: impl FnOnce(OwnedFd) -> Result<T>,
     ) -> Result<Job<T>> {
         match &self.way {
-            Way::Running { user, mount } => Job::in_existing(user.as_fd(), mount.as_fd(), keep, || {
+            Way::Running { user, mount } => Job::in_existing(user.as_fd(), Some(mount.as_fd()), keep, || {
                 let root = view::running()?;
                 work(if extent == Extent::Root { view::without_mounts(&root)? } else { root })
             }),
@@ -102,6 +102,20 @@ impl Files {
                 let places = if extent == Extent::Root { &[][..] } else { places };
                 work(view::with_places(root, self.access, staging, places)?)
             }),
+        }
+    }
+}
+
+impl Files {
+    /// Starts work on this machine's files in a child process whose ids are the container's: root is the user.
+    pub fn as_owner<T: Serialize + DeserializeOwned>(
+        &self,
+        keep: Keep<'_>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<Job<T>> {
+        match &self.way {
+            Way::Running { user, .. } => Job::in_existing(user.as_fd(), None, keep, work),
+            Way::Stopped { .. } => Job::in_new(self.map(), keep, work),
         }
     }
 }
