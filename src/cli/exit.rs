@@ -41,6 +41,8 @@ pub fn of(command: &str, kind: Kind) -> Exit {
         (_, Kind::CommandNotExecutable) => 126,
         ("rm" | "rmi", Kind::NotFound) => 1,
         ("rm" | "rmi", Kind::Conflict) => 2,
+        // podman 4 and 5: the container is there and does not run.
+        ("exec", Kind::Conflict) => 255,
         _ => 125,
     })
 }
@@ -56,6 +58,8 @@ mod tests {
             ("run", CommandNotFound, 127),
             ("run", CommandNotExecutable, 126),
             ("exec", CommandNotFound, 127),
+            ("exec", Conflict, 255),
+            ("exec", NotFound, 125),
             ("run", Usage, 125),
             ("run", NotFound, 125),
             ("run", Denied, 125),

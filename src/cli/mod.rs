@@ -12,6 +12,7 @@ mod docgen;
 pub mod exit;
 mod output;
 mod parse;
+mod passed;
 mod progress;
 mod source;
 mod template;

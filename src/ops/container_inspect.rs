@@ -16,7 +16,8 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 ///
 /// Errors: `NotFound`; `Corrupt` for a damaged record.
 pub fn inspect(store: &Store, word: &str, size: bool) -> Result<Value> {
-    let container = Containers::new(store.paths()).find(word)?;
+    let mut container = Containers::new(store.paths()).find(word)?;
+    container.state.sessions = super::exec::sessions(&container);
     let mut document = document(&container, &image_config(store, &container));
     if size && let Value::Object(map) = &mut document {
         map.insert("SizeRw".to_owned(), written_bytes(&container)?.into());
@@ -57,7 +58,7 @@ fn document(container: &Container, image: &Execution) -> Value {
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": null,
+        "ExecIDs": container.state.sessions,
         "HostConfig": host_config(options),
         "GraphDriver": {"Data": {"UpperDir": format!("{folder}/upper"), "WorkDir": format!("{folder}/work")}, "Name": "overlay"},
         "Mounts": options.mounts.iter().map(mount).collect::<Vec<_>>(),

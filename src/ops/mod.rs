@@ -1,6 +1,7 @@
 //! The use cases: each is one function that the command line and the API call, with values in and values out. Nothing here
 //! prints, and nothing here knows how a command is spelled.
 
+mod accounts;
 pub mod change;
 pub mod container_inspect;
 pub mod container_list;
@@ -8,6 +9,7 @@ pub mod containers;
 pub mod create;
 pub mod doctor;
 pub mod events;
+pub mod exec;
 pub mod files;
 mod generated;
 pub mod idmap;
@@ -15,7 +17,9 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod layers;
+pub mod linger;
 pub mod obtain;
 pub mod plan;
+pub mod processes;
 pub mod pull;
 pub mod start;

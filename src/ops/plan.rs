@@ -4,11 +4,12 @@
 //! The record is the only source of what was asked for, and it pins the image's layers. What depends on the machine (its
 //! name, /etc/resolv.conf, the time zone's file) is looked up anew at each start.
 
-use super::{generated, layers};
+use super::{accounts, generated, layers};
 use crate::base::fsx;
 use crate::base::progress::{Event, Progress};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::image::Digest;
+use crate::rootfs::accounts::Accounts;
 use crate::rootfs::assemble::{self, Stack};
 use crate::rootfs::flatten;
 use crate::runtime::caps::CapSets;
@@ -31,6 +32,8 @@ use std::path::{Path, PathBuf};
 pub struct Draft {
     composed: Composed,
     facts: Facts,
+    user: String,
+    accounts: Option<Accounts>,
 }
 
 impl Draft {
@@ -42,7 +45,10 @@ impl Draft {
         bind_sources(options)?;
         let facts = facts(record, folder)?;
         let composed = compose::compose(&record.execution, options, &facts)?;
-        Ok(Self { composed, facts })
+        let user = user(options, composed.user.clone());
+        let home = composed.spec.process().as_ref().map_or_else(|| "/".into(), |p| p.cwd().to_string_lossy());
+        let accounts = accounts::accounts(options, &user, &home)?;
+        Ok(Self { facts, user, accounts, composed })
     }
 
     /// The whole plan. Writes the files that are put over the image's into the container's folder.
@@ -65,11 +71,12 @@ impl Draft {
             map: record.map.clone(),
             root,
             staging: folder.join("root"),
-            user: user(options, self.composed.user),
+            user: self.user,
             user_capabilities: CapSets::from_oci(&self.composed.user_capabilities),
             groups: options.groups.clone(),
             init: options.init,
             devices: options.devices.iter().map(|d| (d.host.clone(), d.container.clone())).collect(),
+            accounts: self.accounts,
         };
         Plan::new(&self.composed.spec, extras)
     }

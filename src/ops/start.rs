@@ -4,14 +4,17 @@ use super::containers::gone;
 use super::create::Created;
 use super::plan;
 use crate::base::progress::Progress;
-use crate::base::{Error, Result};
-use crate::runtime::plan::Plan;
+use crate::base::{Error, Result, fsx};
+use crate::runtime::mount_options;
+use crate::runtime::plan::{MountSource, MountStep, Plan};
+use crate::spec::options::SdNotify;
 use crate::state::containers::{Container, short};
-use crate::state::{Containers, NewContainer};
+use crate::state::{ContainerRecord, Containers, NewContainer};
 use crate::store::Store;
 use crate::supervise::monitor::{self, Assignment};
-use crate::supervise::orphans;
+use crate::supervise::notify::{self, Notify};
 use crate::supervise::process::Stdio;
+use crate::supervise::{client, orphans};
 use crate::sys::channel::Channel;
 use crate::sys::term::Size;
 use std::time::{Duration, Instant};
@@ -28,32 +31,51 @@ pub enum Taken {
     Stopped(Box<NewContainer>),
 }
 
+/// How the caller of a start is connected to the container.
+#[derive(Debug, Default)]
+pub struct Caller {
+    /// Its streams.
+    pub stdio: Stdio,
+    /// Of its terminal.
+    pub size: Option<Size>,
+    /// Variables of this start only: they come last.
+    pub env: Vec<String>,
+    /// Its service manager.
+    pub notify: Option<Notify>,
+}
+
+/// Starts the containers that `record` requires, and what they require, unless they run.
+///
+/// The calling process must have no other thread.
+pub fn required(store: &Store, record: &ContainerRecord, progress: &dyn Progress) -> Result<()> {
+    for id in &record.options.requires {
+        let start = || -> Result<()> {
+            let Taken::Stopped(container) = take(store, id)? else { return Ok(()) };
+            // A container requires only older ones, so this ends.
+            let channel = again(store, *container, Caller::default(), progress)?;
+            client::await_start(&channel).map(drop)
+        };
+        start().map_err(|e| e.step(format!("start required container `{}`", short(id))))?;
+    }
+    Ok(())
+}
+
 /// Starts a container that was just made. Returns the channel to its monitor.
 ///
 /// The calling process must have no other thread.
-pub fn first(
-    store: &Store,
-    created: Created,
-    stdio: Stdio,
-    size: Option<Size>,
-    progress: &dyn Progress,
-) -> Result<Channel> {
+pub fn first(store: &Store, created: Created, caller: Caller, progress: &dyn Progress) -> Result<Channel> {
+    required(store, &created.container.record, progress)?;
     let (container, plan) = created.into_plan(store, progress)?;
-    fork_monitor(store, container, plan, stdio, size)
+    fork_monitor(store, container, plan, caller)
 }
 
 /// Starts a stopped container again. Returns the channel to its monitor.
 ///
 /// The calling process must have no other thread.
-pub fn again(
-    store: &Store,
-    container: NewContainer,
-    stdio: Stdio,
-    size: Option<Size>,
-    progress: &dyn Progress,
-) -> Result<Channel> {
+pub fn again(store: &Store, container: NewContainer, caller: Caller, progress: &dyn Progress) -> Result<Channel> {
+    required(store, &container.record, progress)?;
     let plan = plan::plan(store, &container.record, &container.folder, progress)?;
-    fork_monitor(store, container, plan, stdio, size)
+    fork_monitor(store, container, plan, caller)
 }
 
 /// Takes the lock of the container that `word` names, after what a dead monitor left of it is cleared away.
@@ -87,12 +109,23 @@ pub fn take(store: &Store, word: &str) -> Result<Taken> {
     }
 }
 
-fn fork_monitor(
-    store: &Store,
-    container: NewContainer,
-    plan: Plan,
-    stdio: Stdio,
-    size: Option<Size>,
-) -> Result<Channel> {
-    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size })
+fn fork_monitor(store: &Store, container: NewContainer, mut plan: Plan, caller: Caller) -> Result<Channel> {
+    let Caller { stdio, size, env, notify } = caller;
+    env.iter().for_each(|pair| set_variable(&mut plan, pair));
+    if notify.as_ref().is_some_and(|n| n.who == SdNotify::Container) {
+        fsx::ensure_dir(&notify::folder(&container.folder), 0o755)?;
+        plan.mounts.push(MountStep {
+            source: MountSource::Bind(notify::folder(&container.folder)),
+            target: notify::TARGET.to_owned(),
+            options: mount_options::parse(&["bind".to_owned(), "ro".to_owned()])?,
+        });
+        set_variable(&mut plan, &format!("NOTIFY_SOCKET={}", notify::inside()));
+    }
+    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify })
+}
+
+fn set_variable(plan: &mut Plan, pair: &str) {
+    let name = pair.split('=').next();
+    plan.process.env.retain(|old| old.split('=').next() != name);
+    plan.process.env.push(pair.to_owned());
 }

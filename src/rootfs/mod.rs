@@ -1,5 +1,6 @@
 //! The root filesystem of a container: which layers it is made of, whose files they are, and the files runr puts over it.
 
+pub mod accounts;
 pub mod assemble;
 mod copy;
 pub mod etcfiles;

@@ -7,6 +7,7 @@ use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::fs::open_in_root;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -36,8 +37,26 @@ pub fn resolve(root: BorrowedFd<'_>, user: &str, groups: &[String]) -> Result<Us
     resolve_in(&passwd, &group, user, groups)
 }
 
+/// Names of users and groups by number, for showing them: the first entry of a number counts, and a file that can't be read has
+/// none.
+pub fn names(root: BorrowedFd<'_>) -> (BTreeMap<u32, String>, BTreeMap<u32, String>) {
+    let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
+    for entry in read(root, "/etc/passwd").unwrap_or_default().lines().filter_map(passwd_entry) {
+        users.entry(entry.uid).or_insert_with(|| printable(entry.name));
+    }
+    for (name, gid, _) in read(root, "/etc/group").unwrap_or_default().lines().filter_map(group_entry) {
+        groups.entry(gid).or_insert_with(|| printable(name));
+    }
+    (users, groups)
+}
+
+/// A name goes to the caller's terminal, which must not obey it.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 /// Reads a small regular file below `root`; a missing one is empty.
-fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
+pub fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     // Non-blocking, so that a fifo in its place does not hang; it is refused below.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = match open_in_root(root, Path::new(path), flags, Mode::empty()) {
@@ -59,27 +78,28 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-struct PasswdEntry<'a> {
-    name: &'a str,
-    uid: u32,
-    gid: u32,
+/// A line of /etc/passwd.
+pub(super) struct PasswdEntry<'a> {
+    pub(super) name: &'a str,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
     home: &'a str,
 }
 
-fn passwd_entry(line: &str) -> Option<PasswdEntry<'_>> {
+pub(super) fn passwd_entry(line: &str) -> Option<PasswdEntry<'_>> {
     let fields: Vec<&str> = line.split(':').collect();
     let (uid, gid) = (fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?);
     Some(PasswdEntry { name: fields[0], uid, gid, home: fields.get(5).copied().unwrap_or("") })
 }
 
 /// (name, gid, members)
-fn group_entry(line: &str) -> Option<(&str, u32, &str)> {
+pub(super) fn group_entry(line: &str) -> Option<(&str, u32, &str)> {
     let fields: Vec<&str> = line.split(':').collect();
     Some((fields[0], fields.get(2)?.parse().ok()?, fields.get(3).copied().unwrap_or("")))
 }
 
 /// An id that a user may ask for by number: `-1` and above 2^31 - 1 are refused as docker refuses them.
-fn number(text: &str) -> Option<u32> {
+pub(super) fn number(text: &str) -> Option<u32> {
     text.parse::<u32>().ok().filter(|n| *n <= i32::MAX as u32)
 }
 

@@ -3,6 +3,7 @@
 //! [`plan`] resolves a spec into typed steps, [`launch`] clones the process and talks to it, `init` is that process until it
 //! executes the command. The parent must be single-threaded.
 
+mod accounts;
 pub mod caps;
 pub mod cgroup;
 pub mod command;

@@ -24,6 +24,7 @@ pub(super) fn build(plan: &Plan, notes: &mut Vec<String>) -> Result<OwnedFd> {
     // Mounts of the host still arrive (an `rslave` bind needs that); none of ours ever leaves.
     nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).doing(|| "unshare the mount tree")?;
     let root = mount_root(plan)?;
+    super::accounts::prepare(&root, plan)?;
     for step in &plan.mounts {
         mount_step(&root, step, notes).map_err(|e| e.step(format!("mount `{}`", step.target)))?;
         if step.target == "/dev" {

@@ -4,8 +4,9 @@
 
 use super::mount_options::{self, MountOptions};
 use crate::base::{Error, Result};
+use crate::rootfs::accounts::Accounts;
 use crate::userns::IdMap;
-use oci_spec::runtime::{LinuxNamespaceType, PosixRlimitType, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, LinuxPersonalityDomain, PosixRlimitType, Spec};
 use std::path::PathBuf;
 
 /// Where the container's root filesystem comes from.
@@ -73,6 +74,8 @@ pub struct ProcessPlan {
     pub no_new_privileges: bool,
     /// `/proc/self/oom_score_adj`.
     pub oom_score_adj: Option<i32>,
+    /// Argument of personality(2).
+    pub personality: Option<u64>,
     /// True when runr's init is PID 1 and the command its child.
     pub init: bool,
 }
@@ -106,6 +109,8 @@ pub struct Plan {
     pub sysctls: Vec<(String, String)>,
     /// The command.
     pub process: ProcessPlan,
+    /// Users and groups that the image's files are to know.
+    pub accounts: Option<Accounts>,
     /// The compiled system call filter.
     pub seccomp: Option<super::seccomp::Program>,
 }
@@ -129,6 +134,8 @@ pub struct Extras {
     pub init: bool,
     /// `--device`: (host path, path in the container).
     pub devices: Vec<(PathBuf, String)>,
+    /// Users and groups that the image's files are to know.
+    pub accounts: Option<Accounts>,
 }
 
 impl Plan {
@@ -155,6 +162,7 @@ impl Plan {
             domainname: spec.domainname().clone(),
             sysctls: sysctls.collect(),
             process,
+            accounts: extras.accounts,
             seccomp,
         })
     }
@@ -225,8 +233,17 @@ fn process_plan(spec: &Spec, extras: &Extras) -> Result<ProcessPlan> {
         user_capabilities: extras.user_capabilities,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
+        personality: spec.linux().as_ref().and_then(|l| l.personality().as_ref()).map(personality),
         init: extras.init,
     })
+}
+
+/// `PER_LINUX` and `PER_LINUX32` of <sys/personality.h>.
+fn personality(personality: &oci_spec::runtime::LinuxPersonality) -> u64 {
+    match personality.domain() {
+        LinuxPersonalityDomain::PerLinux => 0,
+        LinuxPersonalityDomain::PerLinux32 => 8,
+    }
 }
 
 /// The numbers of getrlimit(2).

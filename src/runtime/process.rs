@@ -63,6 +63,9 @@ pub(super) fn prepare(setting: &Setting<'_>, own_exe: Option<OwnedFd>) -> Result
     for (resource, soft, hard) in &process.rlimits {
         sysproc::set_rlimit(*resource, *soft, *hard).map_err(explain_rlimit)?;
     }
+    if let Some(domain) = process.personality {
+        sysproc::set_personality(domain)?;
+    }
     // As root, so that a folder that only root may create is created; docker does the same.
     enter_workdir(&process.cwd, setting.make_workdir)?;
     let capabilities = if user.uid == 0 { &process.capabilities } else { &process.user_capabilities };
@@ -162,6 +165,8 @@ fn enter_workdir(cwd: &str, make: bool) -> Result<()> {
             std::fs::create_dir_all(cwd).map_err(|e| Error::from(e).step(format!("create working folder `{cwd}`")))?;
             nix::unistd::chdir(cwd).map_err(|e| explain_workdir(e, cwd))?;
         }
+        // `exec`: as docker has it, the command is what was not found then.
+        Err(Errno::ENOENT) => return Err(explain_workdir(Errno::ENOENT, cwd).with_kind(Kind::CommandNotFound)),
         // The user may be allowed to; it is tried again as the user.
         Err(Errno::EACCES) => return Ok(()),
         Err(e) => return Err(explain_workdir(e, cwd)),

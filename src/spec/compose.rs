@@ -2,7 +2,8 @@
 
 use super::caps::{self, Request};
 use super::defaults::{self, MountFacts};
-use super::options::{ContainerOptions, Mount, MountKind, Ulimit};
+use super::environment::environment;
+use super::options::{ContainerOptions, Mount, MountKind, Personality, Ulimit};
 use super::validate;
 use crate::base::{Error, Result};
 use crate::image::config::Execution;
@@ -69,7 +70,7 @@ pub fn compose(image: &Execution, options: &ContainerOptions, facts: &Facts) -> 
         .terminal(options.tty)
         .user(UserBuilder::default().uid(0u32).gid(0u32).umask(options.umask.unwrap_or(0o022)).build().map_err(bug)?)
         .args(command(image, options)?)
-        .env(environment(image, options, facts))
+        .env(environment(image, options, hostname(options, facts).as_deref()))
         .cwd(workdir(image, options)?)
         .capabilities(capabilities.clone())
         .rlimits(options.ulimits.iter().filter(|u| u.name != "host").map(rlimit).collect::<Result<Vec<_>>>()?)
@@ -92,6 +93,10 @@ pub fn compose(image: &Execution, options: &ContainerOptions, facts: &Facts) -> 
         .sysctl(options.sysctls.clone().into_iter().collect::<HashMap<_, _>>());
     let linux = match seccomp(options, facts, &capabilities)? {
         Some(profile) => linux.seccomp(profile),
+        None => linux,
+    };
+    let linux = match options.personality {
+        Some(domain) => linux.personality(personality(domain)?),
         None => linux,
     };
     let spec = SpecBuilder::default()
@@ -143,33 +148,6 @@ fn workdir(image: &Execution, options: &ContainerOptions) -> Result<String> {
         _ if options.workdir.is_none() => Ok(format!("/{dir}")),
         _ => Err(Error::usage(format!("the working directory `{dir}` is invalid, it needs to be an absolute path"))),
     }
-}
-
-/// The environment: runr's own, the image's, the user's; of one name the last value counts, at the first one's place.
-fn environment(image: &Execution, options: &ContainerOptions, facts: &Facts) -> Vec<String> {
-    let mut env: Vec<String> = Vec::new();
-    let mut set = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or(pair);
-        let same = |e: &&mut String| e.split('=').next() == Some(name);
-        match env.iter_mut().find(same) {
-            Some(old) => *old = pair.to_owned(),
-            None => env.push(pair.to_owned()),
-        }
-    };
-    set(defaults::PATH);
-    if let Some(name) = hostname(options, facts) {
-        set(&format!("HOSTNAME={name}"));
-    }
-    if options.tty {
-        set(defaults::TERM);
-    }
-    set(defaults::CONTAINER);
-    if !options.unset_env_all {
-        let kept = |pair: &&String| !options.unset_env.iter().any(|n| pair.split('=').next() == Some(n));
-        image.env.iter().filter(kept).for_each(|pair| set(pair));
-    }
-    options.env.iter().for_each(|pair| set(pair));
-    env
 }
 
 /// The container's host name: its short id unless it is given or the host's.
@@ -226,6 +204,15 @@ fn seccomp(
         Some(json) => super::seccomp::load(json, &known).map(Some),
         None => Ok(Some(super::seccomp::default_profile(&known))),
     }
+}
+
+fn personality(domain: Personality) -> Result<oci_spec::runtime::LinuxPersonality> {
+    use oci_spec::runtime::{LinuxPersonalityBuilder, LinuxPersonalityDomain};
+    let domain = match domain {
+        Personality::Linux => LinuxPersonalityDomain::PerLinux,
+        Personality::Linux32 => LinuxPersonalityDomain::PerLinux32,
+    };
+    LinuxPersonalityBuilder::default().domain(domain).build().map_err(bug)
 }
 
 /// `unmask=ALL`, `unmask=/proc/kcore`, `systempaths=unconfined`.
@@ -393,15 +380,6 @@ mod tests {
         assert_eq!(run(Some(vec!["sh"]), &[]).unwrap(), ["sh"]);
         assert_eq!(run(Some(vec![]), &["x"]).unwrap(), ["x"]);
         assert!(run(Some(vec![]), &[]).is_err());
-    }
-
-    #[test]
-    fn the_environment_is_layered() {
-        let own = ContainerOptions { env: vec!["A=2".into(), "B=3".into()], tty: true, ..options() };
-        assert_eq!(
-            environment(&image(), &own, &facts()),
-            ["PATH=/img", "HOSTNAME=0123456789ab", "TERM=xterm", "container=oci", "A=2", "B=3"]
-        );
     }
 
     #[test]

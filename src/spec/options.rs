@@ -117,6 +117,20 @@ pub struct ContainerOptions {
     pub log_options: BTreeMap<String, String>,
     /// `--restart`.
     pub restart: RestartPolicy,
+    /// `--requires`: full ids of the containers that are started before this one.
+    pub requires: Vec<String>,
+    /// `--rmi`: the image goes with the container.
+    pub remove_image: bool,
+    /// `--conmon-pidfile`: gets the monitor's pid.
+    pub conmon_pidfile: Option<PathBuf>,
+    /// `--sdnotify`.
+    pub sdnotify: SdNotify,
+    /// `--env-merge`: `NAME=text`, in which `$NAME` is the image's value.
+    pub env_merge: Vec<String>,
+    /// `--personality`.
+    pub personality: Option<Personality>,
+    /// `--passwd` and what belongs to it.
+    pub accounts: AccountOptions,
     /// `--health-*`.
     pub health: HealthOptions,
 }
@@ -134,6 +148,45 @@ pub enum RestartPolicy {
     Always,
     /// The same, but not at the next boot if somebody stopped it.
     UnlessStopped,
+}
+
+/// `--sdnotify`: who tells the service manager behind `$NOTIFY_SOCKET` that the service is ready.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SdNotify {
+    /// The container's own command, by `sd_notify`.
+    #[default]
+    Container,
+    /// runr, once the command executes.
+    Conmon,
+    /// runr, once the health check succeeds.
+    Healthy,
+    /// Nobody.
+    Ignore,
+}
+
+/// `--personality`: the execution domain of personality(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Personality {
+    /// The machine's own.
+    Linux,
+    /// `uname -m` says i686 on x86-64.
+    Linux32,
+}
+
+/// What is added to the image's /etc/passwd and /etc/group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountOptions {
+    /// `--passwd=false`: nothing.
+    pub off: bool,
+    /// `--passwd-entry`: the line for a user that the image does not know.
+    pub passwd_entry: Option<String>,
+    /// `--group-entry`: the line for its group.
+    pub group_entry: Option<String>,
+    /// `--hostuser`: names or numbers of this machine's users.
+    pub host_users: Vec<String>,
 }
 
 /// `--health-*`: what differs from the image's health check.

@@ -221,6 +221,21 @@ impl Containers {
         changed.map(drop)
     }
 
+    /// Frees the names of containers that are gone: whoever removed them was killed before it came to that. A name appears
+    /// after its container, so one that points nowhere will never point anywhere.
+    pub fn sweep_names(&self) -> Result<()> {
+        let folder = self.paths.names();
+        for entry in std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // The lock lies there too.
+            let Ok(Some(id)) = self.name_holder(&name) else { continue };
+            if !self.paths.container(&id).exists() {
+                self.drop_name(&name, &id)?;
+            }
+        }
+        Ok(())
+    }
+
     fn name_holder(&self, name: &str) -> Result<Option<String>> {
         match std::fs::read_link(self.paths.names().join(name)) {
             Ok(target) => Ok(target.file_name().map(|id| id.to_string_lossy().into_owned())),

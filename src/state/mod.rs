@@ -4,6 +4,7 @@
 //! containers/<id>/config.json   ContainerRecord: written once, before the folder appears
 //!                 state.json    ContainerState: replaced at every change
 //!                 lock          held by the container's monitor while it lives: "running" is "the lock is held"
+//!                 log           what it wrote, see `log`
 //!                 upper work    overlay's; root is where it is attached
 //! names/<name>                  symlink to ../containers/<id>
 //! tmp/container-<id>/           a container being made, locked by its maker
@@ -12,6 +13,7 @@
 
 pub mod containers;
 pub mod events;
+pub mod log;
 pub mod names;
 pub mod record;
 

@@ -12,15 +12,21 @@
 //! - `monitor`: forks it, starts the container
 //! - `service`: waits for the container, its streams and its clients; `requests`: what clients ask for; `session`: a client
 //! - `process`: one run of the container's process; `restart`: whether another follows
+//! - `exec`: further commands in the container; `sessions`: those that run; `descendants`: what came of one
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
+//! - `log`: keeps what is written, by the container's log driver
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
 //! - `control`, `protocol`: how commands reach a monitor, and the words
 //! - `client`: the side of a command that accompanies a container: passes signals and a terminal's bytes on
 
 pub mod client;
 pub mod control;
+mod descendants;
+mod exec;
 mod finish;
+pub mod log;
 pub mod monitor;
+pub mod notify;
 pub mod orphans;
 mod output;
 pub mod process;
@@ -29,4 +35,5 @@ mod requests;
 mod restart;
 mod service;
 mod session;
+mod sessions;
 mod stream;

@@ -2,12 +2,14 @@
 
 use super::control::Listener;
 use super::finish;
+use super::notify::{Ear, Notify};
 use super::process::{self, Stdio};
 use super::protocol::Report;
 use super::service::Service;
 use crate::base::fsx::Durability;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::runtime::plan::Plan;
+use crate::spec::options::SdNotify;
 use crate::state::containers::{short, write_state};
 use crate::state::record::{ContainerState, ProcessIdentity, Status};
 use crate::state::{ContainerRecord, NewContainer};
@@ -33,6 +35,8 @@ pub struct Assignment {
     pub stdio: Stdio,
     /// First size of its terminal.
     pub size: Option<Size>,
+    /// Whom to tell that it is ready.
+    pub notify: Option<Notify>,
 }
 
 impl Assignment {
@@ -90,8 +94,9 @@ fn detach(assignment: &Assignment, client: &Channel) {
     crate::sys::signal::ignore_sigpipe();
     let stdio = &assignment.stdio;
     let streams = [&stdio.stdin, &stdio.stdout, &stdio.stderr].into_iter().flatten().map(AsRawFd::as_raw_fd);
+    let passed = stdio.passed.iter().map(|(_, fd)| fd.as_raw_fd());
     let own = [client.as_fd().as_raw_fd(), assignment.container.lock.as_raw_fd()];
-    let keep: Vec<RawFd> = streams.chain(own).collect();
+    let keep: Vec<RawFd> = streams.chain(passed).chain(own).collect();
     close_others(&keep);
     if let Ok(null) = nix::fcntl::open("/dev/null", nix::fcntl::OFlag::O_RDWR, nix::sys::stat::Mode::empty()) {
         for number in 0..3 {
@@ -117,6 +122,13 @@ impl Service {
         let assignment = &mut self.assignment;
         let id = short(&assignment.container.record.id).to_owned();
         let keep = assignment.record().options.interactive && !assignment.stdio.foreground;
+        if let Some(notify) = assignment.notify.take() {
+            match notify.who {
+                SdNotify::Container => self.ear = Some(Ear::open(&assignment.container.folder, notify)?),
+                SdNotify::Healthy => self.awaits_health = Some(notify),
+                SdNotify::Conmon | SdNotify::Ignore => {}
+            }
+        }
         let (mut process, input) =
             process::make(&assignment.plan, &id, &mut assignment.stdio, keep, &mut self.outputs, assignment.size)?;
         self.inputs.extend(input);

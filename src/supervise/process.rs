@@ -10,7 +10,7 @@ use crate::runtime::plan::Plan;
 use crate::sys::process::pidfd_signal;
 use crate::sys::term::{self, Size};
 use nix::fcntl::OFlag;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// The caller's side of the container's streams. None of these is a terminal: the command relays one through pipes.
@@ -26,6 +26,8 @@ pub struct Stdio {
     pub stdout: Option<OwnedFd>,
     /// Where its errors go.
     pub stderr: Option<OwnedFd>,
+    /// What else it gets, each under its number, from 3 on. Only the first run of a container that is started again gets them.
+    pub passed: Vec<(RawFd, OwnedFd)>,
 }
 
 /// A process that is set up, or runs.
@@ -85,10 +87,10 @@ fn wire(
     keep_stdin: bool,
     outputs: &mut [Output; 2],
 ) -> Result<(Streams, Option<OwnedFd>)> {
+    let mut streams = Streams { passed: std::mem::take(&mut stdio.passed), ..Streams::default() };
     if plan.process.terminal {
-        return Ok((Streams::default(), None));
+        return Ok((streams, None));
     }
-    let mut streams = Streams::default();
     let [stdout, stderr] = outputs;
     for (output, end) in [(stdout, &mut streams.stdout), (stderr, &mut streams.stderr)] {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).doing(|| "create pipe")?;

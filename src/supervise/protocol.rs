@@ -79,6 +79,10 @@ pub enum Request {
     /// Run another command in the container, with descriptors as in `Attach`: `Started`, then `Exited`. Closing the connection ends
     /// the session unless it is detached.
     Exec(Box<ExecSpec>),
+    /// The exec session of this connection goes on without it. No answer.
+    Detach,
+    /// `Sessions`.
+    Sessions,
     /// Run the health check now; `Health`.
     CheckHealth,
     /// `Done`, with descriptors of the container's user namespace and mount namespace.
@@ -117,6 +121,11 @@ pub enum Report {
     Done,
     /// `state.json` has changed.
     Changed,
+    /// The ids of the exec sessions that live.
+    Sessions {
+        /// The oldest first.
+        ids: Vec<String>,
+    },
     /// The health check's result.
     Health {
         /// The check succeeded.

@@ -17,11 +17,17 @@ impl Service {
     pub(super) fn answer(&mut self, id: u64, request: Request, fds: Vec<OwnedFd>) {
         let result = match request {
             Request::Signal(number) => {
-                self.pass_signal(number);
+                match self.exec_of(id) {
+                    Some(exec) => exec.signal(number),
+                    None => self.pass_signal(number),
+                }
                 Ok(None)
             }
             Request::Resize(size) => {
-                self.resize(size);
+                match self.exec_of(id) {
+                    Some(exec) => exec.resize(size),
+                    None => self.resize(size),
+                }
                 Ok(None)
             }
             Request::Kill { signal } => self.kill(signal).map(Some),
@@ -34,8 +40,14 @@ impl Service {
             Request::Attach { stdin, stdin_is_relayed, stdout, stderr, size } => {
                 self.attach(id, [stdin, stdout, stderr], stdin_is_relayed, size, fds)
             }
-            Request::Exec(_) | Request::CheckHealth => Err(Error::unsupported("not supported yet")),
             Request::Namespaces => self.hand_out_namespaces(id).map(|()| None),
+            Request::Exec(spec) => self.exec(id, &spec, fds),
+            Request::Detach => {
+                self.detach_exec(id);
+                Ok(None)
+            }
+            Request::Sessions => Ok(Some(self.exec_ids())),
+            Request::CheckHealth => Err(Error::unsupported("not supported yet")),
             Request::Update { restart, health } => {
                 let options = &mut self.assignment.container.record.options;
                 options.restart = restart.unwrap_or(options.restart);
@@ -193,6 +205,6 @@ impl Service {
     }
 }
 
-fn not_running() -> Error {
+pub(super) fn not_running() -> Error {
     Error::conflict("the container is not running")
 }

@@ -6,14 +6,16 @@
 use super::control::Listener;
 use super::finish;
 use super::monitor::Assignment;
+use super::notify::{Ear, Notify};
 use super::output::{Channel as Stream, Lost, Output};
 use super::process::Process;
 use super::protocol::Report;
 use super::restart::{self, BackOff};
 use super::session::{OWNER, Session};
+use super::sessions::Execs;
 use super::stream::{Input, Progress, is_readable};
 use crate::base::{Error, Kind, units};
-use crate::state::record::{ContainerState, ProcessIdentity, Status};
+use crate::state::record::{ContainerState, HealthStatus, ProcessIdentity, Status};
 use crate::sys::channel::Channel;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
@@ -41,7 +43,12 @@ pub(super) struct Service {
     pub(super) inputs: Vec<Input>,
     pub(super) sessions: Vec<Session>,
     pub(super) stopping: Option<Stopping>,
+    pub(super) execs: Execs,
     pub(super) listener: Listener,
+    /// Until the container says that it is ready.
+    pub(super) ear: Option<Ear>,
+    /// Whom to tell once it is healthy.
+    pub(super) awaits_health: Option<Notify>,
     signals: SignalFd,
     next_session: u64,
     back_off: BackOff,
@@ -72,7 +79,10 @@ impl Service {
             inputs: Vec::new(),
             sessions: vec![owner],
             stopping: None,
+            execs: Execs::default(),
             listener,
+            ear: None,
+            awaits_health: None,
             signals,
             next_session: OWNER + 1,
             back_off: BackOff::new(),
@@ -114,6 +124,7 @@ impl Service {
             if let Some(code) = ended
                 && self.drain()
             {
+                self.end_execs();
                 return code;
             }
             if let Some(code) = self.turn(ended.is_some()) {
@@ -128,8 +139,21 @@ impl Service {
         self.wait(ended);
         self.pump(32);
         self.read_sessions();
+        self.listen();
         self.check_deadlines();
-        self.read_signals()
+        let code = self.read_signals();
+        // After the signals: a session whose process has ended is over in this same turn.
+        self.turn_execs();
+        code
+    }
+
+    /// Passes on that the container, or its health check, is content.
+    fn listen(&mut self) {
+        self.ear.take_if(|ear| ear.listen());
+        let healthy = self.state.health.as_ref().is_some_and(|h| h.status == HealthStatus::Healthy);
+        if healthy && let Some(notify) = self.awaits_health.take() {
+            notify.ready(std::process::id());
+        }
     }
 
     fn wait(&self, ended: bool) {
@@ -137,11 +161,13 @@ impl Service {
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
         ];
+        fds.extend(self.ear.iter().map(|ear| PollFd::new(ear.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.sessions.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
         let outputs = self.outputs.iter().flat_map(Output::waits_for);
         let outputs = outputs.filter(|(_, flags)| !ended || flags.contains(PollFlags::POLLOUT));
         let inputs = self.inputs.iter().filter(|_| !ended).filter_map(Input::waits_for);
-        fds.extend(outputs.chain(inputs).map(|(fd, flags)| PollFd::new(fd, flags)));
+        let execs = self.execs.waits_for();
+        fds.extend(outputs.chain(inputs).chain(execs).map(|(fd, flags)| PollFd::new(fd, flags)));
         let timeout = match self.next_deadline() {
             Some(deadline) => {
                 let left = deadline.saturating_sub(units::boot_nanos()).div_ceil(1_000_000);
@@ -240,6 +266,7 @@ impl Service {
     /// The client is gone: the container goes on without it, as it does when docker's client is killed.
     fn close(&mut self, id: u64) {
         self.sessions.retain(|s| s.id != id);
+        self.abandon_exec(id);
         self.outputs.iter_mut().for_each(|o| o.remove(id));
         self.inputs.retain(|i| i.session != id);
     }
@@ -340,6 +367,7 @@ impl Service {
 
     /// A child has ended; its code if it is the container's process.
     fn reaped(&mut self, pid: Pid, code: i32) -> Option<i32> {
+        self.execs.reaped(pid, code);
         let process = self.process.as_ref()?;
         (process.prepared.pid == pid).then_some(code)
     }

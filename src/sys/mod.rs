@@ -16,6 +16,7 @@ pub mod mount;
 pub mod net;
 pub mod nss;
 pub mod process;
+pub mod procfs;
 pub mod random;
 pub mod reflink;
 pub mod seccomp;

@@ -178,6 +178,15 @@ pub fn set_cloexec(fd: RawFd, on: bool) -> Result<()> {
         .doing(|| format!("set flags of descriptor {fd}"))
 }
 
+/// A copy of a descriptor that the caller of this program left open, close-on-exec, with a number from `above` on.
+///
+/// Errors: EBADF when there is none.
+pub fn copy_inherited(fd: RawFd, above: RawFd) -> Result<OwnedFd> {
+    // SAFETY: integers only; a success is a new descriptor that nobody else owns.
+    let copy = Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) });
+    copy.doing(|| format!("copy descriptor {fd}")).map(adopt)
+}
+
 /// Takes ownership of an open descriptor by its number.
 pub fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: the callers are the few places that arrange descriptors by number after a fork; each adopts a number once.
@@ -204,6 +213,12 @@ pub fn close_others(keep: &[RawFd]) {
 pub fn set_domainname(name: &str) -> Result<()> {
     // SAFETY: pointer and length of one live string.
     Ok(Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)?)
+}
+
+/// personality(2): the execution domain, kept across execve.
+pub fn set_personality(domain: u64) -> Result<()> {
+    // SAFETY: no memory is passed.
+    Errno::result(unsafe { libc::personality(domain) }).map(drop).doing(|| "set execution domain")
 }
 
 /// setrlimit(2) by the kernel's resource number.

@@ -178,13 +178,13 @@ fn names_end_as_podmans_do() {
         sandbox.line("rm -f c").output().ok();
         podman(&["rm", "-f", "c"]).ok();
     }
-    let script = format!("podman unshare rm -rf {} {}", root.display(), run.display());
-    sandbox.sh(&script).output().ok();
-    // podman leaves a process that keeps its namespaces alive.
-    let pause = std::fs::read_to_string(sandbox.path("run/libpod/tmp/pause.pid")).unwrap_or_default();
-    if let Ok(pid) = pause.trim().parse() {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
-    }
+    // podman leaves a process that keeps its namespaces alive; its pid stands in one of its folders.
+    let script = format!(
+        "pid=$(find . -name pause.pid -exec cat {{}} +); podman unshare rm -rf {} {}; kill -9 $pid",
+        root.display(),
+        run.display()
+    );
+    sandbox.sh(&script).cwd(sandbox.dir()).output().ok();
 }
 
 #[test]

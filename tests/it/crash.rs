@@ -6,11 +6,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// How many kills. `RUNR_TEST_ROUNDS` asks for another number.
-fn rounds() -> u32 {
-    std::env::var("RUNR_TEST_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
-}
-
 fn image() -> Image {
     ImageBuilder::new()
         .layer(&base_layer())
@@ -39,6 +34,7 @@ fn kill(child: &mut Child, all: bool) {
 #[test]
 fn a_pull_may_be_killed_at_any_moment() {
     need!(userns, overlay, shell, tool("docker-registry"));
+    let rounds = crate::kill::rounds(60);
     let image = image();
     let registry = DockerRegistry::start();
     let name = registry.push(&image, "app", "1");
@@ -48,9 +44,9 @@ fn a_pull_may_be_killed_at_any_moment() {
     sandbox.runr(["pull", "-q", &name]).output().ok();
     let whole = begin.elapsed() + Duration::from_millis(5);
     sandbox.runr(["rmi", &name]).output().ok();
-    let mut random = noise(99, 4 * 8 * rounds() as usize).into_iter();
+    let mut random = noise(99, 4 * 8 * rounds as usize).into_iter();
     let mut below = |limit: Duration| limit.mul_f64(f64::from(random.next().unwrap()) / 255.0);
-    for round in 0..rounds() {
+    for round in 0..rounds {
         let mut first = start(&sandbox, &name);
         let mut second = (round % 3 == 0).then(|| start(&sandbox, &name));
         std::thread::sleep(below(whole));

@@ -95,7 +95,7 @@ fn ps_shows_a_container_in_every_form() {
         assert_eq!(sandbox.line(args).output().ok(), "", "{args}");
     }
     let json: serde_json::Value = serde_json::from_str(&sandbox.line("ps -a --format json").output().ok()).unwrap();
-    assert_eq!(json["Names"], "web");
+    assert_eq!((&json[0]["Names"][0], &json[0]["ExitCode"]), (&"web".into(), &3.into()));
     assert!(sandbox.line("ps --filter shiny=1").output().fails(125).contains("invalid filter `shiny`"));
     sandbox.line("rm web").output().ok();
 }

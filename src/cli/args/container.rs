@@ -34,6 +34,18 @@ pub(crate) struct RunArgs {
     /// Connect only these of stdin, stdout, stderr
     #[arg(short, long, value_name = "STREAM", value_delimiter = ',')]
     pub(crate) attach: Vec<String>,
+    /// Remove the image, too, when the container ends, unless something else uses it; includes --rm
+    #[arg(long)]
+    pub(crate) rmi: bool,
+    /// Add lines to the image's /etc/passwd and /etc/group for a user it does not know (default; switch off with =false)
+    #[arg(long, default_value = "true")]
+    pub(crate) passwd: bool,
+    /// Pass this many further descriptors, from 3 on
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) preserve_fds: Option<u32>,
+    /// Pass these descriptors
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',')]
+    pub(crate) preserve_fd: Vec<u32>,
     #[command(flatten)]
     pub(crate) create: CreateArgs,
 }
@@ -89,6 +101,9 @@ pub(crate) struct ProcessArgs {
     /// Take all variables of the image away
     #[arg(long)]
     pub(crate) unsetenv_all: bool,
+    /// Set a variable to a text in which $NAME is the image's value
+    #[arg(long, value_name = "NAME=TEXT")]
+    pub(crate) env_merge: Vec<String>,
     /// Folder to start in
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
@@ -98,6 +113,18 @@ pub(crate) struct ProcessArgs {
     /// Additional groups of the user
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     pub(crate) group_add: Vec<String>,
+    /// Line of /etc/passwd for a user that the image does not know: $USERNAME, $UID, $GID, $NAME, $HOME are replaced
+    #[arg(long, value_name = "LINE")]
+    pub(crate) passwd_entry: Option<String>,
+    /// Line of /etc/group for its group: $GROUPNAME, $GID, $USERLIST are replaced
+    #[arg(long, value_name = "LINE")]
+    pub(crate) group_entry: Option<String>,
+    /// Add a user of this machine to /etc/passwd
+    #[arg(long, value_name = "USER", value_delimiter = ',')]
+    pub(crate) hostuser: Vec<String>,
+    /// Execution domain: LINUX or LINUX32
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) personality: Option<String>,
     /// Replace the image's entrypoint: a program, or a JSON list
     #[arg(long, value_name = "COMMAND")]
     pub(crate) entrypoint: Option<String>,
@@ -233,9 +260,18 @@ pub(crate) struct LifecycleArgs {
     /// Name the container
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Remove a container that has this name already
+    #[arg(long)]
+    pub(crate) replace: bool,
     /// Remove the container when it ends
     #[arg(long)]
     pub(crate) rm: bool,
+    /// Start it again when it ends: no, on-failure[:TIMES], always, unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) restart: Option<String>,
+    /// Containers that are started before it
+    #[arg(long, value_name = "CONTAINER", value_delimiter = ',')]
+    pub(crate) requires: Vec<String>,
     /// Attach a label
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     pub(crate) label: Vec<String>,
@@ -251,6 +287,12 @@ pub(crate) struct LifecycleArgs {
     /// Write the process's id into a file
     #[arg(long, value_name = "FILE")]
     pub(crate) pidfile: Option<String>,
+    /// Write the id of the monitor's process into a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) conmon_pidfile: Option<String>,
+    /// Who tells the service manager of $NOTIFY_SOCKET that it is ready: container, conmon, healthy, ignore
+    #[arg(long, value_name = "WHO")]
+    pub(crate) sdnotify: Option<String>,
     /// Signal that asks the process to end
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) stop_signal: Option<String>,
@@ -283,44 +325,6 @@ pub(crate) struct ImageArgs {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-}
-
-/// `ps`.
-#[derive(Debug, Args)]
-pub(crate) struct PsArgs {
-    /// Also those that do not run
-    #[arg(short, long)]
-    pub(crate) all: bool,
-    /// Only what fits: id, name, label, status, exited, ancestor, before, since, network, volume
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    pub(crate) filter: Vec<String>,
-    /// Print by a Go template, as table TEMPLATE, or as json
-    #[arg(long, value_name = "TEMPLATE")]
-    pub(crate) format: Option<String>,
-    /// Only the last ones that were made, running or not
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    pub(crate) last: Option<i64>,
-    /// Only the last one that was made, running or not
-    #[arg(short, long)]
-    pub(crate) latest: bool,
-    /// Print ids and commands in full
-    #[arg(long)]
-    pub(crate) no_trunc: bool,
-    /// No head line
-    #[arg(long)]
-    pub(crate) noheading: bool,
-    /// Only ids
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Also how much each container wrote
-    #[arg(short, long)]
-    pub(crate) size: bool,
-    /// Sort by command, created, id, image, names, runningfor or status
-    #[arg(long, value_name = "KEY")]
-    pub(crate) sort: Option<String>,
-    /// Accepted for scripts: what is shown is always looked up anew
-    #[arg(long)]
-    pub(crate) sync: bool,
 }
 
 /// `rm`.

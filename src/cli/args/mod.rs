@@ -6,12 +6,14 @@
 
 pub(crate) mod container;
 pub(crate) mod events;
+pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod locate;
 pub(crate) mod parse;
+pub(crate) mod ps;
 pub(crate) mod system;
 
 use super::commands;
@@ -88,7 +90,8 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
-    entry::<container::PsArgs>(
+    entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
+    entry::<ps::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",
         commands::ps::run,

@@ -6,7 +6,7 @@ use super::super::parse::process;
 use super::super::{Context, Exit, typed};
 use super::super::{progress, source};
 use crate::base::progress::Progress;
-use crate::base::{Doing, Error, Result};
+use crate::base::{Doing, Error, Kind, Result};
 use crate::ops;
 use crate::ops::create::{Base, Created};
 use crate::spec::ContainerOptions;
@@ -37,7 +37,10 @@ pub(super) struct Made {
 }
 
 /// The container, ready to start, and what was asked of it.
-pub(super) fn make(context: &Context, store: &Store, request: CreateRequest) -> Result<Made> {
+pub(super) fn make(context: &Context, store: &Store, mut request: CreateRequest) -> Result<Made> {
+    for word in &mut request.options.requires {
+        *word = ops::containers::find(store, word).doing(|| "--requires")?.record.id;
+    }
     let options = request.options.clone();
     let map = ops::idmap::for_options(&options)?;
     if let Some(path) = options.cidfile.as_ref().filter(|path| path.exists()) {
@@ -47,12 +50,16 @@ pub(super) fn make(context: &Context, store: &Store, request: CreateRequest) -> 
         )));
     }
     let watcher = progress::choose(&context.config, request.quiet);
+    let replaced = options.name.as_deref().filter(|_| request.replace);
     let created = match &request.origin {
         Origin::Folder(folder) => {
+            replace(store, replaced)?;
             ops::create::create(store, &Base::Folder(folder), request.options, &map, watcher.as_ref())?
         }
         Origin::Image(word) => {
             let image = image(context, store, word, &request, &map, &watcher)?;
+            // Only now: without the image the old container is better than none.
+            replace(store, replaced)?;
             ops::create::create(store, &Base::Image(&image, word), request.options, &map, watcher.as_ref())?
         }
     };
@@ -60,6 +67,15 @@ pub(super) fn make(context: &Context, store: &Store, request: CreateRequest) -> 
         write_new(path, &created.container.record.id, false)?;
     }
     Ok(Made { created, options, watcher })
+}
+
+/// `--replace`: removes who has the name.
+fn replace(store: &Store, name: Option<&str>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    match ops::containers::remove(store, name, true) {
+        Err(e) if e.kind() != Kind::NotFound => Err(e).doing(|| "--replace"),
+        _ => Ok(()),
+    }
 }
 
 fn image(

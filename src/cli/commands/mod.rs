@@ -1,10 +1,12 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod completion;
+pub(crate) mod container_filter;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod exec;
 pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;

@@ -1,29 +1,30 @@
 //! `runr ps`: which containers there are.
 
-use super::super::args::container::PsArgs;
+pub(super) use super::super::args::ps::PsArgs;
+pub(super) use super::container_filter::{FILTERS, filtered};
+
+use super::super::output::container::{self, Facts};
 use super::super::output::filter::Filters;
 use super::super::output::listing::{self, Format};
-use super::super::output::time;
+use super::super::output::{document, time};
 use super::super::{Context, Exit, typed};
-use crate::base::{Error, Result, units};
-use crate::ops::container_list;
-use crate::spec::options::MountKind;
+use crate::base::{Error, Result};
+use crate::ops::container_list::{self, ImageSizes};
+use crate::ops::processes;
+use crate::state::Entry;
 use crate::state::containers::{Container, short};
-use crate::state::{Containers, Entry, Status};
 use crate::store::Store;
 use clap::ArgMatches;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
 
-pub(super) const FILTERS: [&str; 14] = [
-    "id", "name", "label", "label!", "status", "exited", "ancestor", "before", "since", "network", "volume", "until",
-    "health", "command",
-];
-const TITLES: [(&str, &str); 17] = [
+const TITLES: [(&str, &str); 29] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
     ("CreatedAt", "CREATED AT"),
+    ("CreatedHuman", "CREATED"),
     ("CreatedSince", "CREATED"),
     ("RunningFor", "CREATED"),
     ("Created", "CREATED"),
@@ -33,46 +34,154 @@ const TITLES: [(&str, &str); 17] = [
     ("Size", "SIZE"),
     ("Names", "NAMES"),
     ("Labels", "LABELS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
     ("Mounts", "MOUNTS"),
     ("Networks", "NETWORKS"),
     ("Pid", "PID"),
     ("ImageID", "IMAGE ID"),
+    ("Pod", "POD ID"),
+    ("PodName", "PODNAME"),
+    ("IPAddresses", "IP ADDRESSES"),
+    ("CGROUPNS", "CGROUPNS"),
+    ("IPC", "IPC"),
+    ("MNT", "MNT"),
+    ("NET", "NET"),
+    ("PIDNS", "PIDNS"),
+    ("USERNS", "USERNS"),
+    ("UTS", "UTS"),
+];
+
+/// Column, name of the kernel's file, and key in podman's JSON of each namespace.
+const NAMESPACES: [(&str, &str, &str); 7] = [
+    ("CGROUPNS", "cgroup", "Cgroup"),
+    ("IPC", "ipc", "Ipc"),
+    ("MNT", "mnt", "Mnt"),
+    ("NET", "net", "Net"),
+    ("PIDNS", "pid", "Pidns"),
+    ("USERNS", "user", "User"),
+    ("UTS", "uts", "Uts"),
 ];
 
 /// `ps`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: PsArgs = typed(matches)?;
     let filters = Filters::parse(&args.filter, &FILTERS)?;
+    if args.latest && args.last.is_some_and(|n| n >= 0) {
+        return Err(Error::usage("last and latest are mutually exclusive").hint("give `--last` or `--latest`"));
+    }
+    let plan = Plan::new(&args)?;
     let store = Store::open(&context.config.root)?;
-    let mut good = Vec::new();
-    let mut damaged = Vec::new();
-    for entry in container_list::all(&store)? {
-        match entry {
-            Entry::Good(container) => good.push(*container),
-            Entry::Damaged { id, error } => damaged.push((id, error)),
+    loop {
+        let text = plan.print(&store, &args, &filters)?;
+        let Some(seconds) = args.watch.filter(|s| *s > 0) else {
+            context.out.text(&text.listed)?;
+            text.damaged.iter().for_each(|line| context.out.warning(line));
+            return Ok(Exit::OK);
+        };
+        context.out.screen(&text.listed)?;
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+}
+
+/// What is printed.
+struct Printed {
+    listed: String,
+    damaged: Vec<String>,
+}
+
+/// How it is printed, decided before anything is read: a wrong template is wrong whatever there is to show.
+enum Form {
+    Ids,
+    Json,
+    Rows(Format),
+}
+
+struct Plan {
+    form: Form,
+    size: bool,
+}
+
+impl Plan {
+    fn new(args: &PsArgs) -> Result<Self> {
+        let given = args.format.as_deref();
+        let has = |field: &str| given.is_some_and(|t| t.contains(field));
+        let form = match given {
+            Some("json") => Form::Json,
+            None if args.quiet => Form::Ids,
+            _ => Form::Rows(Format::parse(given, &default_template(args))?),
+        };
+        // docker looks at the sizes when a template names them.
+        let size = args.size || has(".Size");
+        Ok(Self { form, size: size || args.sort.as_deref() == Some("size") })
+    }
+
+    fn print(&self, store: &Store, args: &PsArgs, filters: &Filters) -> Result<Printed> {
+        let (mut good, mut damaged) = (Vec::new(), Vec::new());
+        for entry in container_list::all(store)? {
+            match entry {
+                Entry::Good(container) => good.push(*container),
+                Entry::Damaged { id, error } => damaged.push((id, error)),
+            }
         }
+        let shown = selected(store, good, args, filters)?;
+        let sizes = if self.size { container_list::written(&shown.iter().collect::<Vec<_>>())? } else { Vec::new() };
+        let mut shown: Vec<(Container, Option<u64>)> = match self.size {
+            true => shown.into_iter().zip(sizes.into_iter().map(Some)).collect(),
+            false => shown.into_iter().map(|c| (c, None)).collect(),
+        };
+        sort(&mut shown, args.sort.as_deref())?;
+        let images = if self.size { ImageSizes::load(store)? } else { ImageSizes::default() };
+        let facts = Facts { now: Timestamp::now(), full: args.no_trunc, images };
+        // They are listed where all are, so that `rm $(runr ps -aq)` takes them along.
+        let listed = if args.all && args.filter.is_empty() { &damaged[..] } else { &[] };
+        let listed = match &self.form {
+            Form::Ids => {
+                let ids = shown.iter().map(|(c, _)| c.record.id.as_str()).chain(listed.iter().map(|(id, _)| &**id));
+                ids.map(|id| if args.no_trunc { id } else { short(id) }.to_owned() + "\n").collect()
+            }
+            Form::Json => {
+                let object = |(c, written): &(Container, Option<u64>)| {
+                    let spaces = if args.ns { namespaces(c, |(_, _, key)| key) } else { Map::new() };
+                    container::podman_object(c, &facts, written.filter(|_| args.size), spaces.into())
+                };
+                document::pretty(&shown.iter().map(object).collect())?
+            }
+            Form::Rows(format) => {
+                let row = |(c, written): &(Container, Option<u64>)| {
+                    let mut row = container::row(c, &facts, *written);
+                    if let Value::Object(map) = &mut row
+                        && (args.ns || args.format.is_some())
+                    {
+                        super::super::template::add_fields(map, namespaces(c, |(column, _, _)| column));
+                    }
+                    row
+                };
+                let broken = listed.iter().map(|(id, _)| damaged_row(store, id, args.no_trunc));
+                let rows: Vec<Value> = shown.iter().map(row).chain(broken).collect();
+                listing::render(&rows, &TITLES, format, !args.noheading)?
+            }
+        };
+        let tell = |(id, error): &(String, Error)| {
+            format!("container `{}` is damaged and can only be removed: {error}", short(id))
+        };
+        Ok(Printed { listed, damaged: damaged.iter().map(tell).collect() })
     }
-    let mut shown = selected(&store, good, &args, &filters)?;
-    sort(&mut shown, args.sort.as_deref())?;
-    if args.quiet && args.format.is_none() {
-        let id = |id: &str| if args.no_trunc { id.to_owned() } else { short(id).to_owned() };
-        let lines: String = shown.iter().map(|c| id(&c.record.id) + "\n").collect();
-        context.out.text(&lines)?;
-    } else {
-        let now = Timestamp::now();
-        let rows = shown.iter().map(|c| row(c, &args, now)).collect::<Result<Vec<_>>>()?;
-        let mut default =
-            "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}".to_owned();
-        if args.size {
-            default.push_str("\t{{.Size}}");
-        }
-        let format = Format::parse(args.format.as_deref(), &default)?;
-        context.out.text(&listing::render(&rows, &TITLES, &format, !args.noheading)?)?;
+}
+
+fn default_template(args: &PsArgs) -> String {
+    if args.ns {
+        let columns = NAMESPACES.map(|(column, _, _)| format!("\t{{{{.{column}}}}}")).concat();
+        return format!("{{{{.ID}}}}\t{{{{.Names}}}}\t{{{{.Pid}}}}{columns}");
     }
-    for (id, error) in &damaged {
-        context.out.warning(&format!("container `{}` is damaged and can only be removed: {error}", short(id)));
+    let mut columns =
+        "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}".to_owned();
+    if args.pod {
+        columns.push_str("\t{{.Pod}}\t{{.PodName}}");
     }
-    Ok(Exit::OK)
+    if args.size {
+        columns.push_str("\t{{.Size}}");
+    }
+    columns
 }
 
 /// Which containers are meant: the running ones, unless something asks for more.
@@ -93,205 +202,53 @@ fn selected(store: &Store, all: Vec<Container>, args: &PsArgs, filters: &Filters
     Ok(shown)
 }
 
-/// The containers that pass all filters, running or not.
-pub(super) fn filtered(store: &Store, all: Vec<Container>, filters: &Filters) -> Result<Vec<Container>> {
-    for value in filters.values("status") {
-        if !["created", "running", "exited", "paused", "restarting", "removing", "dead", "stopped"].contains(&value) {
-            return Err(Error::usage(format!("invalid filter `status={value}`"))
-                .hint("use created, running, paused, restarting, removing, exited or dead"));
-        }
-    }
-    let moment = |key: &'static str| -> Result<Vec<Option<Timestamp>>> {
-        let containers = Containers::new(store.paths());
-        filters.values(key).map(|word| Ok(time::parse(&containers.find(word)?.record.created))).collect()
-    };
-    let (before, since) = (moment("before")?, moment("since")?);
-    let passes = |c: &Container| {
-        let created = time::parse(&c.record.created);
-        matches(c, filters) && before.iter().all(|t| created < *t) && since.iter().all(|t| created > *t)
-    };
-    Ok(all.into_iter().filter(passes).collect())
+/// The namespaces of a running container by the name that `key` picks; empty texts for one that does not run.
+fn namespaces(
+    c: &Container,
+    key: impl Fn((&'static str, &'static str, &'static str)) -> &'static str,
+) -> Map<String, Value> {
+    let pid = container::pid(c);
+    let number = |file| if pid == 0 { None } else { processes::namespace(pid, file) };
+    NAMESPACES
+        .iter()
+        .map(|names| (key(*names).to_owned(), number(names.1).map_or_else(String::new, |n| n.to_string()).into()))
+        .collect()
 }
 
-fn matches(c: &Container, filters: &Filters) -> bool {
-    let (record, state) = (&c.record, &c.state);
-    filters.any("id", |id| record.id.starts_with(id))
-        && filters.any("name", |name| name_fits(name, &record.name))
-        && filters.labels(&record.options.labels)
-        && filters.any("status", |s| s == state.status.word() || (s == "stopped" && state.status == Status::Exited))
-        && filters.any("exited", |code| {
-            state.status == Status::Exited && state.exit_code.is_some_and(|c| code.parse() == Ok(c))
-        })
-        && filters.any("ancestor", |image| {
-            record.image.as_ref().is_some_and(|i| {
-                i.name == image
-                    || i.id.hex().starts_with(image.trim_start_matches("sha256:"))
-                    || same_name(&i.name, image)
-            })
-        })
-        && filters.any("network", |network| network == network_of(c))
-        && filters
-            .any("volume", |path| record.options.mounts.iter().any(|m| m.target == path || source_of(&m.kind) == path))
-        && filters.any("command", |word| record.command.first().is_some_and(|c| c == word))
-        && filters.any("health", |health| health == "none")
+/// A container of which only the folder's name is known: docker calls what can only be removed dead.
+fn damaged_row(store: &Store, id: &str, full: bool) -> Value {
+    let name = container_list::name_of_damaged(store, id).unwrap_or_default();
+    let fields = TITLES.iter().map(|(field, _)| ((*field).to_owned(), Value::from("")));
+    let mut row: Map<String, Value> = fields.collect();
+    row.extend([
+        ("ID".to_owned(), json!(if full { id } else { short(id) })),
+        ("Names".to_owned(), json!(name)),
+        ("State".to_owned(), json!("dead")),
+        ("Status".to_owned(), json!("Dead (damaged)")),
+    ]);
+    super::super::template::with_fields(
+        row,
+        Map::from_iter([("Label".to_owned(), super::super::template::method(Map::new()))]),
+    )
 }
 
-/// docker takes a regular expression; what people write is a part of the name, or the whole between `^` and `$`, with or
-/// without docker's leading `/`.
-fn name_fits(pattern: &str, name: &str) -> bool {
-    let (start, rest) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let (end, rest) = match rest.strip_suffix('$') {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    let word = rest.strip_prefix('/').unwrap_or(rest);
-    match (start, end) {
-        (true, true) => name == word,
-        (true, false) => name.starts_with(word),
-        (false, true) => name.ends_with(word),
-        (false, false) => name.contains(word),
-    }
-}
-
-fn same_name(a: &str, b: &str) -> bool {
-    let parse = |text: &str| text.parse::<crate::image::Reference>().ok();
-    parse(a).zip(parse(b)).is_some_and(|(a, b)| a == b)
-}
-
-fn network_of(c: &Container) -> &str {
-    c.record.options.network.as_deref().unwrap_or("host")
-}
-
-fn source_of(kind: &MountKind) -> String {
-    match kind {
-        MountKind::Bind { source, .. } => source.to_string_lossy().into_owned(),
-        MountKind::Volume { name } => name.clone(),
-        MountKind::Tmpfs => String::new(),
-    }
-}
-
-fn row(c: &Container, args: &PsArgs, now: Timestamp) -> Result<Value> {
-    let (record, state) = (&c.record, &c.state);
-    let created = time::parse(&record.created);
-    let since = created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, now));
-    let command = command_line(&record.command);
-    let command = if args.no_trunc { command } else { ellipsis(&command, 20) };
-    let id = if args.no_trunc { record.id.clone() } else { short(&record.id).to_owned() };
-    let image = record.image.as_ref().map(|i| i.name.clone());
-    let image = image.or_else(|| Some(record.rootfs.as_ref()?.to_string_lossy().into_owned())).unwrap_or_default();
-    let labels: Vec<String> = record.options.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let mounts: Vec<String> =
-        record.options.mounts.iter().map(|m| source_of(&m.kind)).filter(|s| !s.is_empty()).collect();
-    let size = if args.size { units::human_size(container_list::written_bytes(c)?) } else { "0B".to_owned() };
-    Ok(json!({
-        "ID": id,
-        "Image": image,
-        "Command": Value::from(command).to_string(),
-        "CreatedAt": created.map_or_else(|| "N/A".to_owned(), time::local),
-        "RunningFor": since,
-        "Ports": "",
-        "State": state.status.word(),
-        "Status": status(c, now),
-        "Size": size,
-        "Names": record.name,
-        "Labels": labels.join(","),
-        "LocalVolumes": "0",
-        "Mounts": mounts.join(","),
-        "Networks": network_of(c),
-        "Platform": null,
-        // podman's.
-        "Created": since,
-        "CreatedSince": since,
-        "Pid": state.process.as_ref().map_or(0, |p| p.pid),
-        "ImageID": record.image.as_ref().map_or_else(String::new, |i| i.id.short().to_owned()),
-        "ExitCode": state.exit_code.unwrap_or(0),
-    }))
-}
-
-/// `Up 5 minutes`, `Exited (0) 2 hours ago`, `Created`.
-fn status(c: &Container, now: Timestamp) -> String {
-    let time_of = |text: &Option<String>| text.as_deref().and_then(time::parse);
-    match c.state.status {
-        Status::Created => "Created".to_owned(),
-        Status::Running => match time_of(&c.state.started) {
-            Some(at) => format!("Up {}", time::ago(at, now).trim_end_matches(" ago")),
-            None => "Up".to_owned(),
-        },
-        Status::Paused => match time_of(&c.state.started) {
-            Some(at) => format!("Up {} (Paused)", time::ago(at, now).trim_end_matches(" ago")),
-            None => "Up (Paused)".to_owned(),
-        },
-        Status::Restarting => {
-            let code = c.state.exit_code.unwrap_or(0);
-            match time_of(&c.state.finished) {
-                Some(at) => format!("Restarting ({code}) {}", time::ago(at, now)),
-                None => format!("Restarting ({code})"),
-            }
-        }
-        Status::Exited => {
-            let code = c.state.exit_code.unwrap_or(0);
-            match time_of(&c.state.finished) {
-                Some(at) => format!("Exited ({code}) {}", time::ago(at, now)),
-                None => format!("Exited ({code})"),
-            }
-        }
-    }
-}
-
-/// docker puts arguments with spaces into quotes.
-fn command_line(words: &[String]) -> String {
-    let quote = |w: &String| if w.contains(' ') { format!("'{w}'") } else { w.clone() };
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
-}
-
-fn ellipsis(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most - 1).chain(['…']).collect()
-}
-
-fn sort(shown: &mut [Container], key: Option<&str>) -> Result<()> {
-    let image = |c: &Container| c.record.image.as_ref().map(|i| i.name.clone());
+fn sort(shown: &mut [(Container, Option<u64>)], key: Option<&str>) -> Result<()> {
+    let started = |c: &Container| c.state.started.as_deref().and_then(time::parse);
     match key {
         // Newest first already.
         None => {}
         Some("created") => shown.reverse(),
-        Some("id") => shown.sort_by(|a, b| a.record.id.cmp(&b.record.id)),
-        Some("image") => shown.sort_by_key(image),
-        Some("names") => shown.sort_by(|a, b| a.record.name.cmp(&b.record.name)),
-        Some("command") => shown.sort_by(|a, b| a.record.command.cmp(&b.record.command)),
-        Some("status") => shown.sort_by_key(|c| c.state.status.word()),
-        Some("runningfor") => shown.sort_by(|a, b| a.state.started.cmp(&b.state.started)),
+        Some("id") => shown.sort_by(|(a, _), (b, _)| a.record.id.cmp(&b.record.id)),
+        Some("image") => shown.sort_by_key(|(c, _)| container::image(c)),
+        Some("names") => shown.sort_by(|(a, _), (b, _)| a.record.name.cmp(&b.record.name)),
+        Some("command") => shown.sort_by(|(a, _), (b, _)| a.record.command.cmp(&b.record.command)),
+        Some("status") => shown.sort_by_key(|(c, _)| c.state.status.word()),
+        Some("runningfor") => shown.sort_by_key(|(c, _)| started(c)),
+        Some("size") => shown.sort_by_key(|(_, written)| *written),
         Some(other) => {
             return Err(Error::usage(format!("--sort: unknown key `{other}`"))
-                .hint("use command, created, id, image, names, runningfor or status"));
+                .hint("use command, created, id, image, names, runningfor, size or status"));
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_fit_as_in_dockers_filter() {
-        for (pattern, name, fits) in [
-            ("web", "my-web-1", true),
-            ("^web$", "web", true),
-            ("^/web$", "web", true),
-            ("^web", "web-1", true),
-            ("^web", "my-web", false),
-            ("web$", "my-web", true),
-            ("^web$", "web-1", false),
-        ] {
-            assert_eq!(name_fits(pattern, name), fits, "{pattern} {name}");
-        }
-        assert!(same_name("alpine", "docker.io/library/alpine:latest") && !same_name("alpine", "alpine:3"));
-        assert_eq!(ellipsis("sh -c 'a very long command'", 20), "sh -c 'a very long …");
-    }
 }

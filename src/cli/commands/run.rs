@@ -3,12 +3,16 @@
 use super::super::args::container::RunArgs;
 use super::super::parse::create;
 use super::super::parse::process;
+use super::super::passed::passed;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
 use super::create::{Made, make};
-use super::start::{leave, write_pidfiles};
+use super::start::{leave, notify, started};
 use crate::base::{Error, Result};
 use crate::ops;
+use crate::ops::images::RemoveOptions;
+use crate::ops::linger;
+use crate::ops::start::Caller;
 use crate::store::Store;
 use crate::supervise::client;
 use crate::supervise::process::Stdio;
@@ -21,30 +25,63 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         return Err(Error::usage("--attach and --detach cannot be used together"));
     }
     let attach = process::attach(&args.attach)?;
-    let request = create::request(args.create, &context.config)?;
+    let mut request = create::request(args.create, &context.config)?;
+    request.options.accounts.off = !args.passwd;
+    if args.rmi {
+        if args.detach {
+            return Err(Error::usage("--rmi and --detach cannot be used together"));
+        }
+        request.options.remove = true;
+        request.options.remove_image = true;
+    }
+    let passed = passed(args.preserve_fds, &args.preserve_fd, request.options.init, &context.config)?;
     let store = Store::open(&context.config.root)?;
     let Made { created, options, watcher } = make(context, &store, request)?;
+    let (id, notify) = (created.container.record.id.clone(), notify(context, &options));
     if args.detach {
-        let id = created.container.record.id.clone();
-        let channel = ops::start::first(&store, created, Stdio::default(), None, watcher.as_ref())?;
-        leave(context, &channel, &options)?;
+        let caller = Caller {
+            stdio: Stdio { passed: passed.descriptors, ..Stdio::default() },
+            env: passed.env,
+            notify,
+            size: None,
+        };
+        let channel = ops::start::first(&store, created, caller, watcher.as_ref())?;
+        leave(context, &store, &id, &channel, &options)?;
+        if linger::ends_with_session() {
+            context.out.warning(linger::WARNING);
+        }
         context.out.line(&id)?;
         return Ok(Exit::OK);
     }
+    let image = created.container.record.image.as_ref().map(|i| i.id.to_string());
     // Until here a signal simply ends the command, also in the middle of a pull; what is half made is swept.
     let signals = client::catch_signals(args.sig_proxy)?;
     let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, attach)?;
     let raw = wiring.raw_mode()?;
-    let Wiring { stdio, companion, size, .. } = wiring;
-    let channel = ops::start::first(&store, created, stdio, size, watcher.as_ref())?;
+    let Wiring { mut stdio, companion, size, .. } = wiring;
+    stdio.passed = passed.descriptors;
+    let caller = Caller { stdio, size, env: passed.env, notify };
+    let channel = ops::start::first(&store, created, caller, watcher.as_ref())?;
     let mut warnings = Vec::new();
     let code = client::accompany(&channel, &signals, companion, |pid, notes| {
         warnings = notes;
-        write_pidfiles(&options, pid)
+        started(context, &store, &id, &options, pid)
     });
     drop(raw);
     for warning in warnings {
         context.out.warning(&warning);
     }
+    if options.remove_image && code.is_ok() {
+        remove_image(context, &store, &image);
+    }
     code.map(|code| Exit::code(code as u8))
+}
+
+/// `--rmi`: the image goes unless something else uses it. The container has run, so a refusal is a remark.
+fn remove_image(context: &mut Context, store: &Store, id: &Option<String>) {
+    let users = || ops::containers::image_users(store);
+    let Some(id) = id else { return };
+    if let Err(e) = ops::images::remove(store, id, RemoveOptions::default(), &users) {
+        context.out.warning(&format!("the image stays: {e}"));
+    }
 }

@@ -9,12 +9,13 @@ use super::create::write_new;
 use super::ps;
 use crate::base::{Error, Result};
 use crate::ops::container_list;
-use crate::ops::start::{self, Taken};
+use crate::ops::start::{self, Caller, Taken};
 use crate::spec::ContainerOptions;
-use crate::state::{Entry, NewContainer};
+use crate::spec::options::SdNotify;
+use crate::state::{Containers, Entry, NewContainer};
 use crate::store::Store;
 use crate::supervise::client;
-use crate::supervise::process::Stdio;
+use crate::supervise::notify::Notify;
 use crate::sys::channel::Channel;
 use clap::ArgMatches;
 
@@ -78,16 +79,23 @@ fn words(args: &StartArgs, store: &Store) -> Result<Vec<String>> {
 /// Starts one container and leaves it to itself.
 fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
     let Taken::Stopped(container) = start::take(store, word)? else { return Ok(()) };
-    let options = container.record.options.clone();
+    let (id, options) = (container.record.id.clone(), container.record.options.clone());
     let watcher = progress::choose(&context.config, false);
-    let channel = start::again(store, *container, Stdio::default(), None, watcher.as_ref())?;
-    leave(context, &channel, &options)
+    let caller = Caller { notify: notify(context, &options), ..Caller::default() };
+    let channel = start::again(store, *container, caller, watcher.as_ref())?;
+    leave(context, store, &id, &channel, &options)
 }
 
 /// Waits until a container that is left to itself executes its command. Its monitor goes on alone.
-pub(super) fn leave(context: &mut Context, channel: &Channel, options: &ContainerOptions) -> Result<()> {
+pub(super) fn leave(
+    context: &mut Context,
+    store: &Store,
+    id: &str,
+    channel: &Channel,
+    options: &ContainerOptions,
+) -> Result<()> {
     let (pid, notes) = client::await_start(channel)?;
-    write_pidfiles(options, pid)?;
+    started(context, store, id, options, pid)?;
     for note in notes {
         context.out.warning(&note);
     }
@@ -103,7 +111,7 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
                 .hint(format!("connect to it with `runr attach {word}`")));
         }
     };
-    let options = container.record.options.clone();
+    let (id, options) = (container.record.id.clone(), container.record.options.clone());
     let sig_proxy = args.sig_proxy.unwrap_or(true);
     let watcher = progress::choose(&context.config, false);
     let signals = client::catch_signals(sig_proxy)?;
@@ -111,11 +119,12 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     let wiring = terminal::wire(args.interactive && options.interactive, options.tty, sig_proxy, streams)?;
     let raw = wiring.raw_mode()?;
     let Wiring { stdio, companion, size, .. } = wiring;
-    let channel = start::again(store, container, stdio, size, watcher.as_ref())?;
+    let caller = Caller { stdio, size, notify: notify(context, &options), ..Caller::default() };
+    let channel = start::again(store, container, caller, watcher.as_ref())?;
     let mut warnings = Vec::new();
     let code = client::accompany(&channel, &signals, companion, |pid, notes| {
         warnings = notes;
-        write_pidfiles(&options, pid)
+        started(context, store, &id, &options, pid)
     });
     drop(raw);
     for warning in warnings {
@@ -124,7 +133,27 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     code.map(|code| Exit::code(code as u8))
 }
 
-/// `--pidfile`.
-pub(super) fn write_pidfiles(options: &ContainerOptions, pid: i32) -> Result<()> {
-    options.pidfile.as_deref().map_or(Ok(()), |path| write_new(path, &pid.to_string(), true))
+/// The caller's service manager, if there is one that is to be told.
+pub(super) fn notify(context: &Context, options: &ContainerOptions) -> Option<Notify> {
+    let address = context.config.env.get("NOTIFY_SOCKET").filter(|a| !a.is_empty())?;
+    (options.sdnotify != SdNotify::Ignore).then(|| Notify { address: address.into(), who: options.sdnotify })
+}
+
+/// What is due once the command executes: `--pidfile`, `--conmon-pidfile`, `--sdnotify conmon`.
+pub(super) fn started(context: &Context, store: &Store, id: &str, options: &ContainerOptions, pid: i32) -> Result<()> {
+    if let Some(path) = &options.pidfile {
+        write_new(path, &pid.to_string(), true)?;
+    }
+    let notify = notify(context, options).filter(|n| n.who == SdNotify::Conmon);
+    if options.conmon_pidfile.is_none() && notify.is_none() {
+        return Ok(());
+    }
+    let Some(monitor) = Containers::new(store.paths()).load(id)?.state.monitor else { return Ok(()) };
+    if let Some(path) = &options.conmon_pidfile {
+        write_new(path, &monitor.pid.to_string(), true)?;
+    }
+    if let Some(notify) = notify {
+        notify.ready(monitor.pid as u32);
+    }
+    Ok(())
 }

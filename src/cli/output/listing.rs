@@ -1,6 +1,6 @@
 //! Lists (`images`, `ps`): rows of named text, printed as a table, by a template, or as JSON, one object per line.
 
-use super::super::template::Template;
+use super::super::template::{Template, sorted};
 use super::table::Table;
 use crate::base::Result;
 use serde_json::{Map, Value};
@@ -52,14 +52,6 @@ pub(crate) fn render(rows: &[Value], titles: &[(&str, &str)], format: &Format, h
             Ok(table.render())
         }
     }
-}
-
-/// The object with its keys in order, as Go marshals a map.
-fn sorted(row: &Value) -> Value {
-    let Value::Object(map) = row else { return row.clone() };
-    let mut pairs: Vec<_> = map.iter().collect();
-    pairs.sort_by_key(|(key, _)| *key);
-    Value::Object(pairs.into_iter().map(|(k, v)| (k.clone(), v.clone())).collect())
 }
 
 #[cfg(test)]

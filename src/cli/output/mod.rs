@@ -4,6 +4,7 @@
 //! A reader that went away (`runr images | head -1`) is not a failure: the write returns an error, which the top level
 //! recognises by [`Output::reader_gone`] and turns into a quiet exit with status 0.
 
+pub(crate) mod container;
 pub(crate) mod document;
 pub(crate) mod filter;
 pub(crate) mod listing;
@@ -42,6 +43,16 @@ impl Output {
     /// Writes text as it is to stdout.
     pub(crate) fn text(&mut self, text: &str) -> Result<()> {
         self.bytes(text.as_bytes())
+    }
+
+    /// Shows text that replaces what was shown before: on a terminal from its upper left corner on.
+    pub(crate) fn screen(&mut self, text: &str) -> Result<()> {
+        if !std::io::stdout().is_terminal() {
+            return self.text(text);
+        }
+        // Home, then each line with what stood behind it cleared, then all below: no flicker, as a clear first would have.
+        let lines = text.replace('\n', "\x1b[K\r\n");
+        self.text(&format!("\x1b[H{lines}\x1b[J"))
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<()> {

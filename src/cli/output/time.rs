@@ -21,6 +21,11 @@ pub(crate) fn local(time: Timestamp) -> String {
     in_zone(time, TimeZone::system())
 }
 
+/// The same with its fraction, as far as there is one: podman's `.Created`.
+pub(crate) fn local_nanos(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.f %z %Z").to_string()
+}
+
 fn in_zone(time: Timestamp, zone: TimeZone) -> String {
     time.to_zoned_datetime(zone).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }

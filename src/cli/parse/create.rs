@@ -6,11 +6,11 @@ use super::super::args::container::{
 use super::super::args::image::SourceArgs;
 use super::super::args::locate::not_yet;
 use super::super::config::{Config, clean};
-use super::{env, host, key_value, mount, names, namespace, process, security};
+use super::{env, host, key_value, life, mount, names, namespace, process, security};
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
-use crate::spec::options::{ContainerOptions, MountKind};
+use crate::spec::options::{AccountOptions, ContainerOptions, MountKind, RestartPolicy, SdNotify};
 use std::path::PathBuf;
 
 /// What the container's root file system is made from.
@@ -30,6 +30,8 @@ pub(crate) struct CreateRequest {
     pub(crate) origin: Origin,
     /// Options that are stored with the container.
     pub(crate) options: ContainerOptions,
+    /// `--replace`.
+    pub(crate) replace: bool,
     /// `--pull`.
     pub(crate) pull: Policy,
     /// `--platform`, or `--os` and `--arch`.
@@ -50,12 +52,17 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     namespace_options(args.namespaces, &mut options)?;
     network_options(args.network, &mut options)?;
     security_options(args.security, config, &mut options)?;
+    let replace = args.lifecycle.replace;
     lifecycle_options(args.lifecycle, config, &mut options)?;
+    if replace && options.name.is_none() {
+        return Err(Error::usage("--replace needs --name: there is nothing to replace"));
+    }
     let origin =
         if args.image.rootfs { Origin::Folder(clean(&config.working_dir.join(&image))) } else { Origin::Image(image) };
     Ok(CreateRequest {
         origin,
         options,
+        replace,
         pull: args.image.pull.as_deref().map_or(Ok(Policy::Missing), pull_policy)?,
         platform: platform(&args.image.source)?,
         quiet: args.image.quiet,
@@ -76,6 +83,7 @@ fn process_options(args: ProcessArgs, config: &Config, options: &mut ContainerOp
     options.interactive = args.interactive;
     options.tty = args.tty;
     options.env = environment(&args, config)?;
+    options.env_merge = each("env-merge", &args.env_merge, life::env_merge)?;
     options.unset_env = args.unsetenv;
     options.unset_env_all = args.unsetenv_all;
     options.workdir = args.workdir.as_deref().map(|w| flag("workdir", process::workdir(w))).transpose()?;
@@ -83,6 +91,13 @@ fn process_options(args: ProcessArgs, config: &Config, options: &mut ContainerOp
     options.groups = args.group_add;
     options.entrypoint = args.entrypoint.as_deref().map(process::entrypoint);
     options.init = args.init;
+    options.personality = args.personality.as_deref().map(|p| flag("personality", life::personality(p))).transpose()?;
+    options.accounts = AccountOptions {
+        off: false,
+        passwd_entry: args.passwd_entry.map(|line| flag("passwd-entry", life::account_line(line))).transpose()?,
+        group_entry: args.group_entry.map(|line| flag("group-entry", life::account_line(line))).transpose()?,
+        host_users: args.hostuser,
+    };
     options.ulimits = each("ulimit", &args.ulimit, process::ulimit)?;
     options.umask = args.umask.as_deref().map(|m| flag("umask", process::umask(m))).transpose()?;
     options.tz = args.tz;
@@ -174,6 +189,13 @@ fn lifecycle_options(args: LifecycleArgs, config: &Config, options: &mut Contain
     let path = |p: String| clean(&config.working_dir.join(p));
     options.name = args.name.as_deref().map(|n| flag("name", names::container(n))).transpose()?;
     options.remove = args.rm;
+    options.restart = args.restart.as_deref().map_or(Ok(RestartPolicy::No), life::restart_policy)?;
+    if options.remove && options.restart != RestartPolicy::No {
+        return Err(Error::usage("--restart and --rm cannot be used together"));
+    }
+    options.requires = args.requires;
+    options.sdnotify = args.sdnotify.as_deref().map_or(Ok(SdNotify::default()), life::sdnotify)?;
+    options.conmon_pidfile = args.conmon_pidfile.map(path);
     for file in &args.label_file {
         let bytes = flag("label-file", fsx::read(&config.working_dir.join(file)))?;
         options.labels.extend(flag("label-file", env::labels(file, &bytes))?);

@@ -3,7 +3,7 @@
 use super::Fault;
 use super::functions;
 use super::parse::{Base, Branch, Command, Node, Operand, Pipeline};
-use super::value::{entries, print, truth, type_name};
+use super::value::{entries, field, method_map, print, truth, type_name};
 use serde_json::Value;
 
 /// The most text that one template makes: `range` in `range` multiplies.
@@ -130,8 +130,16 @@ impl Machine {
     fn command(&mut self, command: &Command, dot: &Value, piped: Option<Value>) -> Result<Value, Fault> {
         let Some((first, rest)) = command.operands.split_first() else { return Ok(Value::Null) };
         let Base::Function(name) = &first.base else {
+            let value = self.operand(first, dot)?;
+            if method_map(&value).is_some() || (self.header && !first.fields.is_empty() && !rest.is_empty()) {
+                let mut arguments = rest.iter().map(|o| self.operand(o, dot)).collect::<Result<Vec<_>, _>>()?;
+                arguments.extend(piped);
+                let name = first.fields.last().map_or("", String::as_str);
+                return ask(name, &value, &arguments, self.header)
+                    .map_err(|text| fault(first.place, &first.text, text));
+            }
             if rest.is_empty() && piped.is_none() {
-                return self.operand(first, dot);
+                return Ok(value);
             }
             let what = match first.fields.last() {
                 Some(field) => format!("{field} is not a method but has arguments"),
@@ -149,7 +157,7 @@ impl Machine {
         arguments.extend(piped);
         let value =
             functions::call(name, arguments, self.header).map_err(|text| fault(command.place, &command.text, text))?;
-        fields(&value, first)
+        self.fields(&value, first)
     }
 
     /// `and` and `or` evaluate no further than they need.
@@ -175,41 +183,72 @@ impl Machine {
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, Fault> {
         match &operand.base {
-            Base::Dot => fields(dot, operand),
+            Base::Dot => self.fields(dot, operand),
             Base::Variable(name) => {
                 let found = self.variables.iter().rev().find(|(n, _)| n == name);
-                fields(found.map_or(&Value::Null, |(_, value)| value), operand)
+                self.fields(found.map_or(&Value::Null, |(_, value)| value), operand)
             }
-            Base::Literal(value) => fields(value, operand),
-            Base::Nil => fields(&Value::Null, operand),
+            Base::Literal(value) => self.fields(value, operand),
+            Base::Nil => self.fields(&Value::Null, operand),
             Base::Function(name) => {
                 let value = functions::call(name, Vec::new(), self.header)
                     .map_err(|text| fault(operand.place, &operand.text, text))?;
-                fields(&value, operand)
+                self.fields(&value, operand)
             }
-            Base::Group(pipeline) => fields(&self.pipeline(pipeline, dot)?, operand),
+            Base::Group(pipeline) => {
+                let value = self.pipeline(pipeline, dot)?;
+                self.fields(&value, operand)
+            }
         }
+    }
+
+    /// Follows the fields behind an operand. Only what is found is copied, not the whole that it is found in.
+    fn fields(&self, value: &Value, operand: &Operand) -> Result<Value, Fault> {
+        let mut value = value;
+        for name in &operand.fields {
+            let wrong = match value {
+                Value::Object(map) => match field(map, name) {
+                    Some(found) => {
+                        value = found;
+                        continue;
+                    }
+                    None => format!("map has no entry for key \"{name}\""),
+                },
+                Value::Null => format!("nil pointer evaluating interface {{}}.{name}"),
+                other => format!("can't evaluate field {name} in type {}", type_name(other)),
+            };
+            // Which fields there are is found out by the first row, not by the head line.
+            let last = operand.fields.last().unwrap_or(name);
+            return if self.header { Ok(title(last).into()) } else { Err(fault(operand.place, &operand.text, wrong)) };
+        }
+        Ok(value.clone())
     }
 }
 
-/// Follows the fields behind an operand. Only what is found is copied, not the whole that it is found in.
-fn fields(value: &Value, operand: &Operand) -> Result<Value, Fault> {
-    let mut value = value;
-    for field in &operand.fields {
-        let wrong = match value {
-            Value::Object(map) => match map.get(field) {
-                Some(found) => {
-                    value = found;
-                    continue;
-                }
-                None => format!("map has no entry for key \"{field}\""),
-            },
-            Value::Null => format!("nil pointer evaluating interface {{}}.{field}"),
-            other => format!("can't evaluate field {field} in type {}", type_name(other)),
-        };
-        return Err(fault(operand.place, &operand.text, wrong));
+/// Calls a method: one key, one text. Its column is named after the last part of the key, as docker names it.
+fn ask(name: &str, method: &Value, arguments: &[Value], header: bool) -> Result<Value, String> {
+    let [key] = arguments else {
+        return Err(format!("wrong number of args for {name}: want 1 got {}", arguments.len()));
+    };
+    let key = key.as_str().ok_or_else(|| format!("expected string; found {}", print(key)))?;
+    if header {
+        return Ok(key.rsplit('.').next().unwrap_or(key).replace(['-', '_'], " ").into());
     }
-    Ok(value.clone())
+    Ok(method_map(method).and_then(|map| map.get(key)).cloned().unwrap_or_else(|| "".into()))
+}
+
+/// The head of a column without a title of its own: `ExitCode` is `EXIT CODE`.
+fn title(field: &str) -> String {
+    let mut text = String::with_capacity(field.len() + 4);
+    let mut before = ' ';
+    for c in field.chars() {
+        if c.is_uppercase() && before.is_lowercase() {
+            text.push(' ');
+        }
+        text.extend(c.to_uppercase());
+        before = c;
+    }
+    text
 }
 
 fn fault(place: usize, at: &str, text: impl Into<String>) -> Fault {

@@ -1,7 +1,8 @@
 //! Go templates for `--format`: the part of text/template that people use with docker and podman, over JSON values.
 //!
 //! There are fields and their chains, pipes, `if`, `else`, `range`, `with`, `break`, `continue`, variables, literals, comments, trim
-//! markers, Go's own functions and docker's. There are no `define`, `template` and `block`, and no methods with arguments.
+//! markers, Go's own functions and docker's. There are no `define`, `template` and `block`, and of methods
+//! only those that look a text up ([`method`]).
 //! Errors read as docker's do, with line and column.
 //!
 //! ```text
@@ -14,6 +15,8 @@ mod lex;
 mod parse;
 mod printf;
 mod value;
+
+pub(crate) use value::{add_fields, method, sorted, with_fields};
 
 use crate::base::{Error, Result};
 use serde_json::Value;

@@ -1,7 +1,54 @@
 //! JSON values as Go would see them: printed, compared, counted.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::cmp::Ordering;
+
+/// Key of an object's further fields: found by name, shown by no function. No text from outside can be an object here.
+const ALSO: &str = "\0also";
+/// Key of the map behind a method.
+const METHOD: &str = "\0method";
+
+/// `shown` with fields that are only found when a template names them, as what a Go type has beside what it marshals.
+pub(crate) fn with_fields(mut shown: Map<String, Value>, also: Map<String, Value>) -> Value {
+    add_fields(&mut shown, also);
+    Value::Object(shown)
+}
+
+/// Adds further fields to an object.
+pub(crate) fn add_fields(object: &mut Map<String, Value>, also: Map<String, Value>) {
+    match object.get_mut(ALSO) {
+        Some(Value::Object(present)) => present.extend(also),
+        _ => drop(object.insert(ALSO.to_owned(), Value::Object(also))),
+    }
+}
+
+/// A method that takes a key and gives what `map` has for it, or an empty text: `{{.Label "x"}}`.
+pub(crate) fn method(map: Map<String, Value>) -> Value {
+    Value::Object(Map::from_iter([(METHOD.to_owned(), Value::Object(map))]))
+}
+
+/// The field of an object, further ones included.
+pub(super) fn field<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    map.get(name).or_else(|| map.get(ALSO)?.as_object()?.get(name))
+}
+
+/// The map behind a method; `None` for other values.
+pub(super) fn method_map(value: &Value) -> Option<&Map<String, Value>> {
+    value.as_object()?.get(METHOD)?.as_object()
+}
+
+/// What of an object is shown, as it comes.
+fn shown(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    map.iter().filter(|(key, value)| *key != ALSO || !value.is_object())
+}
+
+/// The object without what is not shown, its keys in order, as Go marshals a map.
+pub(crate) fn sorted(object: &Value) -> Value {
+    let Value::Object(map) = object else { return object.clone() };
+    let mut pairs: Vec<_> = shown(map).collect();
+    pairs.sort_by_key(|(key, _)| *key);
+    Value::Object(pairs.into_iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+}
 
 /// Go's `%v`. Map keys come in order, as Go prints them.
 pub(super) fn print(value: &Value) -> String {
@@ -25,7 +72,7 @@ pub(super) fn json(value: &Value) -> String {
         Value::Array(list) => format!("[{}]", list.iter().map(json).collect::<Vec<_>>().join(",")),
         Value::Object(map) => {
             let pairs: Vec<String> =
-                map.iter().map(|(k, v)| format!("{}:{}", Value::String(k.clone()), json(v))).collect();
+                shown(map).map(|(k, v)| format!("{}:{}", Value::String(k.clone()), json(v))).collect();
             format!("{{{}}}", pairs.join(","))
         }
         other => other.to_string(),
@@ -50,7 +97,7 @@ pub(super) fn entries(value: &Value) -> Option<Vec<(Value, Value)>> {
         Value::Null => Some(Vec::new()),
         Value::Array(list) => Some(list.iter().enumerate().map(|(i, v)| (i.into(), v.clone())).collect()),
         Value::Object(map) => {
-            let mut pairs: Vec<_> = map.iter().collect();
+            let mut pairs: Vec<_> = shown(map).collect();
             pairs.sort_by_key(|(k, _)| *k);
             Some(pairs.into_iter().map(|(k, v)| (k.clone().into(), v.clone())).collect())
         }

@@ -2,11 +2,10 @@
 
 use super::command::Run;
 use super::leaks;
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The executable under test: `RUNR_TEST_BINARY` (an installed one), else the one cargo built beside this test.
 pub fn binary() -> PathBuf {
@@ -25,7 +24,7 @@ pub fn unique_dir() -> PathBuf {
 /// One test's folders. Dropping it removes them after a check for leaks.
 pub struct Sandbox {
     dir: PathBuf,
-    check: Cell<bool>,
+    check: AtomicBool,
 }
 
 impl Sandbox {
@@ -37,7 +36,7 @@ impl Sandbox {
         }
         // Every process of this sandbox has its path in argv[0]: that is how `leaks` knows it.
         symlink(binary(), dir.join("bin/runr")).unwrap();
-        Self { dir, check: Cell::new(true) }
+        Self { dir, check: AtomicBool::new(true) }
     }
 
     /// The sandbox's folder.
@@ -131,7 +130,7 @@ impl Sandbox {
 
     /// Leaves out the check for leaks at the end, for a test that breaks things on purpose.
     pub fn allow_leaks(&self) {
-        self.check.set(false);
+        self.check.store(false, Ordering::Relaxed);
     }
 
     /// Removes what is below `path`, files of subordinate ids included.
@@ -158,7 +157,7 @@ impl Default for Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let check = self.check.get() && !std::thread::panicking();
+        let check = self.check.load(Ordering::Relaxed) && !std::thread::panicking();
         if self.has_containers() || !self.leftovers().is_empty() {
             // Ends what the test left running on purpose; it also sweeps what killed commands left in `tmp/`.
             drop(self.runr(["rm", "--force", "--all"]).try_output());

@@ -1,0 +1,56 @@
+//! Commands in a running container: how to reach it. What happens then is between its monitor and the caller's terminal.
+
+use crate::base::{Error, Result};
+use crate::runtime::exec::ExecSpec;
+use crate::state::containers::Container;
+use crate::state::{Containers, Entry};
+use crate::store::Store;
+use crate::supervise::control;
+use crate::supervise::protocol::{Report, Request};
+use crate::sys::channel::Channel;
+use std::os::fd::BorrowedFd;
+
+/// A fresh session id: 64 hex digits.
+pub fn new_id() -> Result<String> {
+    Containers::new_id()
+}
+
+/// Connects to the monitor of the container that `word` names.
+///
+/// Errors: `NotFound`; `Conflict` when it does not run.
+pub fn connect(store: &Store, word: &str) -> Result<Channel> {
+    let id = Containers::new(store.paths()).resolve(word)?;
+    control::connect_to(&store.paths().container(&id))?.ok_or_else(|| {
+        Error::conflict(format!("container `{word}` is not running")).hint(format!("start it: `runr start {word}`"))
+    })
+}
+
+/// Asks for a command. `fds` are the streams that `spec` announces, then what it passes on.
+pub fn send(channel: &Channel, spec: &ExecSpec, fds: &[BorrowedFd<'_>]) -> Result<()> {
+    if channel.send(&Request::Exec(Box::new(spec.clone())), fds)? {
+        return Ok(());
+    }
+    Err(Error::conflict("the container is not running any more"))
+}
+
+/// The ids of a container's sessions, as its monitor knows them: a note on disk for each would make `exec` slower.
+pub fn sessions(container: &Container) -> Vec<String> {
+    if !container.state.status.is_alive() {
+        return Vec::new();
+    }
+    let asked = control::connect_to(&container.folder).ok().flatten();
+    match asked.and_then(|channel| control::ask(&channel, &Request::Sessions).ok().flatten()) {
+        Some(Report::Sessions { ids }) => ids,
+        _ => Vec::new(),
+    }
+}
+
+/// The id of the container that was made last.
+pub fn latest(store: &Store) -> Result<String> {
+    let good = Containers::new(store.paths()).list()?.into_iter().filter_map(|entry| match entry {
+        Entry::Good(container) => Some(container.record),
+        Entry::Damaged { .. } => None,
+    });
+    let newest = good.max_by(|a, b| a.created.cmp(&b.created));
+    newest.map(|record| record.id).ok_or_else(|| Error::not_found("there is no container"))
+}

@@ -1,0 +1,67 @@
+//! The writer of a container's log, called by its monitor with whatever it has read from the container.
+//!
+//! It never fails: output goes to whoever is attached whether or not it can be logged. What a full disk or a busy journal
+//! does not take is dropped and counted, and the log says so once it can be written again. Nothing is made on disk before
+//! the first byte of output.
+
+mod file;
+
+use crate::base::Result;
+use crate::spec::ContainerOptions;
+use crate::state::log::stamp::Stamper;
+use crate::state::log::{Driver, Settings, Stream};
+use file::FileLog;
+use std::path::Path;
+
+/// The log of one container.
+#[derive(Debug)]
+pub struct Log {
+    sink: Sink,
+    stamper: Stamper,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Nowhere,
+    File(Box<FileLog>),
+}
+
+impl Log {
+    /// The log of a container with these options and this folder. Touches nothing.
+    ///
+    /// Errors: `Usage` for options that were never valid.
+    pub fn open(options: &ContainerOptions, folder: &Path) -> Result<Self> {
+        let settings = Settings::of(options)?;
+        let sink = match settings.driver {
+            Driver::None | Driver::Passthrough | Driver::Journald => Sink::Nowhere,
+            Driver::K8sFile | Driver::JsonFile | Driver::Local => {
+                FileLog::new(&settings, options, folder).map_or(Sink::Nowhere, |log| Sink::File(Box::new(log)))
+            }
+        };
+        Ok(Self { sink, stamper: Stamper::default() })
+    }
+
+    /// True when nothing is kept, so that output without a reader need not even be read.
+    pub fn is_off(&self) -> bool {
+        matches!(self.sink, Sink::Nowhere)
+    }
+
+    /// Appends what was read from the container just now. Bytes may end anywhere in a line or a character.
+    pub fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        match &mut self.sink {
+            Sink::Nowhere => {}
+            Sink::File(log) => log.write(self.stamper.now(), stream, bytes),
+        }
+    }
+
+    /// A run of the container has ended: lines that it left unfinished are closed. The log can be written again.
+    pub fn end_run(&mut self) {
+        match &mut self.sink {
+            Sink::Nowhere => {}
+            Sink::File(log) => log.end_run(self.stamper.now()),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Flags of `run` and `create` about a container's life and its user: each does what podman documents.
+
+use crate::support::Sandbox;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+/// A sandbox with the base image in it.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    sandbox
+}
+
+/// Runs a shell script in a container with these flags; its stdout, or the test fails.
+#[track_caller]
+fn inside(sandbox: &Sandbox, flags: &str, script: &str) -> String {
+    let run = sandbox.runr(["run", "--rm", "--network", "none"]).args(flags.split_whitespace());
+    run.args(["busybox", "sh", "-c", script]).output().ok()
+}
+
+#[test]
+fn a_container_takes_the_place_of_its_namesake() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let first = sandbox.line("run -d --name web busybox sleep 1000").output().ok();
+    sandbox.line("run -d --name web busybox sleep 1000").output().fails(125);
+    let second = sandbox.line("run -d --replace --name web busybox sleep 1000").output().ok();
+    assert_ne!(first, second);
+    assert_eq!(sandbox.line("ps -aq --no-trunc").output().ok(), second);
+    let third = sandbox.line("create --replace --name web busybox true").output().ok();
+    assert_eq!(sandbox.line("ps -aq --no-trunc").output().ok(), third);
+    sandbox.line("create --replace --name new busybox true").output().ok();
+    // Without the image the old container is better than none.
+    sandbox.line("run --replace --name web --pull never nosuchimage true").output().fails(125);
+    assert!(sandbox.line("ps -aq --no-trunc").output().ok().contains(third.trim()));
+    assert_eq!(
+        sandbox.line("run --replace busybox true").output().fails(125),
+        "runr: --replace needs --name: there is nothing to replace\n"
+    );
+}
+
+#[test]
+fn what_a_container_requires_starts_first() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("create --name db busybox sleep 1000").output().ok();
+    sandbox.line("create --name cache --requires db busybox sleep 1000").output().ok();
+    let running = |sandbox: &Sandbox| {
+        let names = sandbox.runr(["ps", "--format", "{{.Names}}"]).output().ok();
+        let mut names: Vec<String> = names.lines().map(str::to_owned).collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(running(&sandbox), "");
+    assert_eq!(inside(&sandbox, "--requires cache,db", "echo up"), "up\n");
+    assert_eq!(running(&sandbox), "cache db");
+    let stderr = sandbox.line("create --requires nosuch busybox true").output().fails(125);
+    assert_eq!(stderr, "runr: --requires: no such container: nosuch\n");
+}
+
+#[test]
+fn policies_and_removal_exclude_each_other() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    for (flags, message) in [
+        ("--rm --restart always", "--restart and --rm cannot be used together"),
+        ("--restart sometimes", "--restart: unknown policy `sometimes`: use no, on-failure, always or unless-stopped"),
+        ("--restart always:3", "--restart: invalid policy `always:3`: only on-failure takes a number of restarts"),
+        ("--sdnotify never", "--sdnotify: unknown value `never`: use container, conmon, healthy or ignore"),
+        ("--personality bsd", "--personality: unknown execution domain `bsd`: use LINUX or LINUX32"),
+    ] {
+        let run = sandbox.line("run").args(flags.split_whitespace()).args(["busybox", "true"]);
+        assert_eq!(run.output().fails(125), format!("runr: {message}\n"), "{flags}");
+    }
+    sandbox.line("run --rm --restart no busybox true").output().ok();
+    // Started again until it succeeds.
+    let script = "echo try >> /tries; test $(wc -l < /tries) = 3";
+    sandbox.runr(["run", "--name", "again", "--restart", "on-failure", "busybox", "sh", "-c", script]).output().ok();
+}
+
+#[test]
+fn the_image_may_go_with_the_container() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let images = |sandbox: &Sandbox| sandbox.line("images -q").output().ok().lines().count();
+    sandbox.line("create --name user busybox true").output().ok();
+    let out = sandbox.line("run --rmi busybox echo ran").output();
+    assert_eq!((out.code(), out.stdout.as_str(), images(&sandbox)), (0, "ran\n", 1));
+    assert!(out.stderr.starts_with("runr: warning: the image stays: "), "{}", out.stderr);
+    sandbox.line("rm user").output().ok();
+    assert_eq!(sandbox.line("run --rmi busybox sh -c true").output().ok(), "");
+    assert_eq!(images(&sandbox), 0);
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+}
+
+#[test]
+fn files_of_ids() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let path = |name: &str| sandbox.path(name).display().to_string();
+    let flags = format!("--cidfile {} --pidfile {} --conmon-pidfile {}", path("cid"), path("pid"), path("mon"));
+    let id = sandbox.line(&format!("run -d --name c {flags} busybox sleep 1000")).output().ok();
+    let read = |name: &str| std::fs::read_to_string(sandbox.path(name)).unwrap();
+    assert_eq!(read("cid"), id.trim());
+    let (pid, monitor): (i32, i32) = (read("pid").parse().unwrap(), read("mon").parse().unwrap());
+    let parent = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let parent: i32 = parent.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert_eq!(parent, monitor);
+    let stderr = sandbox.line(&format!("run --cidfile {} busybox true", path("cid"))).output().fails(125);
+    assert!(stderr.contains("container id file found"), "{stderr}");
+}
+
+#[test]
+fn users_that_the_image_does_not_know_get_a_name() {
+    need!(userns, subids, shell);
+    let sandbox = sandbox();
+    let last = "tail -n 1 /etc/passwd; tail -n 1 /etc/group; id -un";
+    let known = inside(&sandbox, "", "tail -n 1 /etc/passwd; tail -n 1 /etc/group; id -un");
+    let (passwd, group) = known.trim().rsplit_once('\n').unwrap().0.split_once('\n').unwrap();
+    for (flags, expected) in [
+        ("--user 4321", format!("4321:*:4321:0:container user:/:/bin/sh\n{group}\n4321\n")),
+        ("--user 4321:55", "4321:*:4321:55:container user:/:/bin/sh\n55:x:55:4321\n4321\n".to_owned()),
+        ("--user 4321 -w /tmp", format!("4321:*:4321:0:container user:/tmp:/bin/sh\n{group}\n4321\n")),
+        ("--user 4321 --read-only", format!("4321:*:4321:0:container user:/:/bin/sh\n{group}\n4321\n")),
+        (
+            "--user 4321:55 --passwd-entry x$USERNAME:$UID:$UID:$GID:$NAME:$HOME:/sh --group-entry g$GROUPNAME:x:$GID:$USERLIST",
+            "x4321:4321:4321:55:container user:/:/sh\ng55:x:55:4321\nx4321\n".to_owned(),
+        ),
+    ] {
+        assert_eq!(inside(&sandbox, flags, last), expected, "{flags}");
+    }
+    let out = inside(&sandbox, "--user 4321 --passwd=false", "tail -n 1 /etc/passwd; tail -n 1 /etc/group; id -u");
+    assert_eq!(out, format!("{passwd}\n{group}\n4321\n"));
+    // Once, however often it starts.
+    sandbox.line("create --name c --user 4321 busybox grep -c 4321: /etc/passwd").output().ok();
+    for _ in 0..2 {
+        assert_eq!(sandbox.line("start -a c").output().ok(), "1\n");
+    }
+    let nobody = sandbox.line("run --rm --hostuser nosuchuser busybox true").output().fails(125);
+    assert_eq!(nobody, "runr: `--hostuser nosuchuser`: this machine has no such user\n");
+}
+
+#[test]
+fn users_of_this_machine_get_a_name() {
+    need!(userns, subids, shell);
+    let sandbox = sandbox();
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let name = runr::userns::subid::user_name(uid.as_raw());
+    if !uid.is_root() {
+        let line = inside(&sandbox, "--userns keep-id", "tail -n 1 /etc/passwd; id -un");
+        assert!(
+            line.starts_with(&format!("{name}:*:{uid}:{gid}:")) && line.ends_with(&format!(":/bin/sh\n{name}\n")),
+            "{line}"
+        );
+    }
+    let line = inside(
+        &sandbox,
+        "--hostuser daemon --hostuser games",
+        "grep -c ':\\*:.*:/:/bin/sh$' /etc/passwd; grep ^games: /etc/passwd",
+    );
+    assert!(line.lines().nth(1).unwrap().starts_with("games:"), "{line}");
+}
+
+#[test]
+fn descriptors_are_passed_on() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "exec 3< \"$0\" 5< \"$0\"; runr run --rm --preserve-fds 1 busybox sh -c 'cat <&3; test -e /proc/self/fd/4 || echo one'; \
+        runr run --rm --preserve-fd 5 busybox sh -c 'cat <&5; test -e /proc/self/fd/3 || echo two'; \
+        runr run --rm -t --preserve-fd 3,5 busybox sh -c 'test -e /proc/self/fd/3 -a -e /proc/self/fd/5 && echo three'";
+    let file = sandbox.write("text", "passed\n");
+    let out = sandbox.command("bash").args(["-c", script]).arg(&file).output().ok();
+    assert_eq!(out.replace('\r', ""), "passed\none\npassed\ntwo\nthree\n");
+    for (flags, message) in [
+        ("--preserve-fds 9", "file descriptor 3 is not open, so it cannot be passed on"),
+        ("--preserve-fd 1", "descriptors that can be passed on have numbers from 3 to 255"),
+        ("--preserve-fd 3 --preserve-fds 1", "--preserve-fds and --preserve-fd cannot be used together"),
+    ] {
+        let run = sandbox.line("run --rm").args(flags.split_whitespace()).args(["busybox", "true"]);
+        assert_eq!(run.output().fails(125), format!("runr: {message}\n"));
+    }
+}
+
+#[test]
+fn sockets_of_a_service_manager_are_passed_on() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    // LISTEN_PID is the pid of the program that is executed.
+    let script = "exec 3< /etc/hostname; LISTEN_FDS=1 LISTEN_FDNAMES=web LISTEN_PID=$$ exec runr run --rm busybox sh -c \
+        'echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES; test -e /proc/self/fd/3'";
+    assert_eq!(sandbox.sh(script).output().ok(), "1 1 web\n");
+    // Meant for another process.
+    let run = sandbox.runr(["run", "--rm", "busybox", "sh", "-c", "echo ${LISTEN_FDS:-none}"]);
+    assert_eq!(run.env("LISTEN_FDS", "1").env("LISTEN_PID", "1").output().ok(), "none\n");
+}
+
+/// What the service manager hears until it has heard `READY=1`, or nothing for a moment.
+fn heard(socket: &UnixDatagram, wait: Duration) -> String {
+    socket.set_read_timeout(Some(wait)).unwrap();
+    let mut text = String::new();
+    let mut buffer = [0u8; 4096];
+    while let Ok(n) = socket.recv(&mut buffer) {
+        text.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+        if text.contains("READY=1") {
+            break;
+        }
+    }
+    text
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let address = sandbox.path("notify");
+    let socket = UnixDatagram::bind(&address).unwrap();
+    let run = |flags: &str, script: &str| {
+        let run = sandbox.runr(["run", "-d", "--name", "c", "--replace"]).args(flags.split_whitespace());
+        run.args(["busybox", "sh", "-c", script]).env("NOTIFY_SOCKET", &address).output().ok();
+    };
+    let state = || {
+        let path = std::fs::read_dir(sandbox.store().join("containers")).unwrap().next().unwrap().unwrap().path();
+        let text = std::fs::read_to_string(path.join("state.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["monitor"]["pid"].as_i64().unwrap()
+    };
+    run("--sdnotify conmon", "echo ${NOTIFY_SOCKET:-none} > /v; sleep 1000");
+    assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
+    run("--sdnotify ignore", "sleep 1000");
+    assert_eq!(heard(&socket, Duration::from_millis(200)), "");
+    // The container's own word, and only what it may say. busybox cannot send a datagram to a socket, so the probe does.
+    run("", "test -S $NOTIFY_SOCKET && touch /run/notify/x 2>/dev/null || sleep 1000");
+    assert_eq!(heard(&socket, Duration::from_millis(200)), "");
+    let folder = std::fs::read_dir(sandbox.store().join("containers")).unwrap().next().unwrap().unwrap().path();
+    let own = UnixDatagram::unbound().unwrap();
+    // By way of a descriptor: the whole path is too long for a socket's name.
+    let folder = std::fs::File::open(folder.join("notify")).unwrap();
+    let name = format!("/proc/self/fd/{}/notify.sock", folder.as_raw_fd());
+    own.send_to(b"STATUS=soon\nMAINPID=1", &name).unwrap();
+    assert_eq!(heard(&socket, Duration::from_millis(200)), "");
+    own.send_to(b"STATUS=now\nREADY=1\nMAINPID=1\n", &name).unwrap();
+    assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
+}
+
+#[test]
+fn small_flags_of_the_process() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    assert_eq!(inside(&sandbox, "--umask 0077", "umask"), "0077\n");
+    assert_eq!(
+        inside(&sandbox, "--env-merge PATH=$PATH:/more --env-merge N=x${NO}y", "echo ${PATH##*:} $N"),
+        "/more xy\n"
+    );
+    let machine = if cfg!(target_arch = "x86_64") { "i686" } else { "armv8l" };
+    assert_eq!(inside(&sandbox, "--personality LINUX32", "uname -m").trim(), machine);
+    assert_eq!(inside(&sandbox, "", "readlink /etc/mtab"), "/proc/mounts\n");
+    let file = sandbox.write("labels", "a=1\n# note\nb\n");
+    sandbox.line(&format!("create --name l --label-file {} --label b=2 busybox true", file.display())).output().ok();
+    let labels =
+        sandbox.runr(["inspect", "--format", "{{index .Config.Labels \"a\"}}{{index .Config.Labels \"b\"}}", "l"]);
+    assert_eq!(labels.output().ok(), "12\n");
+}
