@@ -1,9 +1,9 @@
 //! Containers as a whole: list, find, remove.
 
-use super::images::ImageUser;
+use super::images::{ImageUser, ImageUsers};
 use crate::base::{Doing, Error, Result};
 use crate::state::containers::{self, Container, short};
-use crate::state::{Containers, Entry};
+use crate::state::{ContainerRecord, Containers, Entry};
 use crate::store::Store;
 use crate::store::layers::derived;
 use crate::supervise::orphans;
@@ -23,15 +23,23 @@ pub fn find(store: &Store, word: &str) -> Result<Container> {
     Containers::new(store.paths()).find(word)
 }
 
-/// Who uses images: for `rmi` and garbage collection.
-pub fn image_users(store: &Store) -> Result<Vec<ImageUser>> {
-    let mut users = Vec::new();
-    for entry in Containers::new(store.paths()).list()? {
-        if let Entry::Good(container) = entry {
-            users.extend(image_user(&container));
+/// Who uses images: for `rmi` and garbage collection. Of a container whose record is readable its state need not be.
+pub fn image_users(store: &Store) -> Result<ImageUsers> {
+    let all = Containers::new(store.paths());
+    let mut found = ImageUsers::default();
+    for entry in all.list()? {
+        match entry {
+            Entry::Good(container) => found.users.extend(image_user(&container.record, is_running(&container))),
+            Entry::Damaged { id, .. } => match all.record(&id) {
+                Ok(record) => {
+                    let running = containers::is_running(&store.paths().container(&id)).unwrap_or(true);
+                    found.users.extend(image_user(&record, running));
+                }
+                Err(_) => found.unknown = true,
+            },
         }
     }
-    Ok(users)
+    Ok(found)
 }
 
 /// Removes a container and returns its id. A running one is killed first if `force`.
@@ -96,13 +104,13 @@ pub fn is_running(container: &Container) -> bool {
 }
 
 /// What a container means to the image it was made from.
-fn image_user(container: &Container) -> Option<ImageUser> {
-    let image = container.record.image.as_ref()?;
-    let map = container.record.map.key();
+fn image_user(record: &ContainerRecord, running: bool) -> Option<ImageUser> {
+    let image = record.image.as_ref()?;
+    let map = record.map.key();
     Some(ImageUser {
-        container: container.record.id.clone(),
+        container: record.id.clone(),
         image: image.id.clone(),
-        running: is_running(container),
+        running,
         layers: derived(&image.layers).ids().chain(image.layers.clone()).map(|layer| (layer, map.clone())).collect(),
     })
 }

@@ -31,6 +31,9 @@ pub(crate) struct RunArgs {
     /// Pass signals that runr gets on to the container (default; switch off with =false)
     #[arg(long, default_value = "true")]
     pub(crate) sig_proxy: bool,
+    /// Keys that leave the container to itself
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
     /// Connect only these of stdin, stdout, stderr
     #[arg(short, long, value_name = "STREAM", value_delimiter = ',')]
     pub(crate) attach: Vec<String>,

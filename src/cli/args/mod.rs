@@ -8,9 +8,11 @@ pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod files;
+pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
+pub(crate) mod lifecycle;
 pub(crate) mod locate;
 pub(crate) mod parse;
 pub(crate) mod ps;
@@ -97,14 +99,37 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::ps::run,
     ),
     entry::<container::RmArgs>(&["rm", "container rm", "container remove"], "Remove containers", commands::rm::run),
+    entry::<lifecycle::StopArgs>(&["stop", "container stop"], "Stop containers", commands::stop::stop),
+    entry::<lifecycle::RestartArgs>(
+        &["restart", "container restart"],
+        "Stop and start containers",
+        commands::stop::restart,
+    ),
+    entry::<lifecycle::KillArgs>(&["kill", "container kill"], "Send a signal to containers", commands::stop::kill),
+    entry::<lifecycle::PauseArgs>(&["pause", "container pause"], "Freeze containers", commands::stop::pause),
+    entry::<lifecycle::PauseArgs>(
+        &["unpause", "container unpause"],
+        "Let frozen containers go on",
+        commands::stop::unpause,
+    ),
+    entry::<lifecycle::WaitArgs>(
+        &["wait", "container wait"],
+        "Wait until containers end; print their exit status",
+        commands::wait::run,
+    ),
+    entry::<lifecycle::AttachArgs>(
+        &["attach", "container attach"],
+        "Connect to a running container",
+        commands::attach::run,
+    ),
+    entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
+    entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
+    entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
     entry::<files::CpArgs>(
         &["cp", "container cp"],
         "Copy files between containers and this machine",
         commands::cp::run,
     ),
-    entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
-    entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
-    entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
     entry::<system::InspectArgs>(&["inspect"], "Show everything about containers or images", commands::inspect::run),
     entry::<system::ContainerInspectArgs>(
         &["container inspect"],
@@ -113,6 +138,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
     entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
+    entry::<housekeeping::DfArgs>(&["system df"], "Show what takes how much room", commands::df::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),
