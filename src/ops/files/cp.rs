@@ -120,10 +120,10 @@ pub fn cp(
     let done = match (source, &destination) {
         (None, None) => Err(Error::usage("neither the source nor the destination is a container")
             .hint("name one as `CONTAINER:PATH`; a path of this machine that has a colon begins with `./`")),
-        (None, Some(files)) if *from == Side::Stream => copy.from_stdin(files),
-        (None, Some(files)) => copy.from_host(files),
-        (Some(files), None) if *to == Side::Stream => copy.to_stdout(files),
-        (Some(files), None) => copy.to_host(files),
+        (None, Some(files)) if *from == Side::Stream => copy.stdin_to_container(files),
+        (None, Some(files)) => copy.host_to_container(files),
+        (Some(files), None) if *to == Side::Stream => copy.container_to_stdout(files),
+        (Some(files), None) => copy.container_to_host(files),
         (Some(source), Some(destination)) => copy.between(source, destination),
     }?;
     for warning in &done.warnings {
@@ -198,7 +198,7 @@ fn both(packed: Result<()>, written: Result<Extracted>) -> Result<Extracted> {
 }
 
 impl Copy<'_> {
-    fn from_host(&self, files: &Files) -> Result<Extracted> {
+    fn host_to_container(&self, files: &Files) -> Result<Extracted> {
         let (read, write) = pipe()?;
         let owner = if self.options.archive { Owner::Host(files.map().clone()) } else { Owner::Root };
         let writer = self.writer(files, &read, owner)?;
@@ -207,17 +207,17 @@ impl Copy<'_> {
         both(packed, writer.wait())
     }
 
-    fn from_stdin(&self, files: &Files) -> Result<Extracted> {
+    fn stdin_to_container(&self, files: &Files) -> Result<Extracted> {
         let input = std::io::stdin().as_fd().try_clone_to_owned().doing(|| "copy descriptor")?;
         self.writer(files, &input, Owner::Archive)?.wait()
     }
 
-    fn to_stdout(&self, files: &Files) -> Result<Extracted> {
+    fn container_to_stdout(&self, files: &Files) -> Result<Extracted> {
         let output = std::io::stdout().as_fd().try_clone_to_owned().doing(|| "copy descriptor")?;
         self.packer(files, &output)?.wait().map(|()| Extracted::default())
     }
 
-    fn to_host(&self, files: &Files) -> Result<Extracted> {
+    fn container_to_host(&self, files: &Files) -> Result<Extracted> {
         let (read, write) = pipe()?;
         let packer = self.packer(files, &write)?;
         drop(write);
