@@ -129,11 +129,16 @@ pub fn namespaces(channel: &Channel) -> Result<Option<(OwnedFd, OwnedFd)>> {
     }
     match channel.receive::<Report>()? {
         Some((Report::Failed(e), _)) => Err(e),
-        Some((_, fds)) => {
-            let pair = <[OwnedFd; 2]>::try_from(fds);
-            let [user, mount] = pair.map_err(|_| Error::new(Kind::Bug, "the monitor sent no namespaces"))?;
-            Ok(Some((user, mount)))
+        Some((Report::Namespaces { kinds }, fds)) => {
+            let mut found: Vec<(i32, OwnedFd)> = kinds.into_iter().zip(fds).collect();
+            let mut take = |kind: i32| {
+                let at = found.iter().position(|(k, _)| *k == kind);
+                at.map(|at| found.swap_remove(at).1)
+                    .ok_or_else(|| Error::unsupported("the container has no such namespace of its own"))
+            };
+            Ok(Some((take(libc::CLONE_NEWUSER)?, take(libc::CLONE_NEWNS)?)))
         }
+        Some(_) => Err(Error::new(Kind::Bug, "the monitor sent no namespaces")),
         None => Ok(None),
     }
 }
