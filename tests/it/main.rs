@@ -35,6 +35,7 @@ mod rules;
 mod run;
 mod sandboxes;
 mod stacking;
+mod scripts;
 mod start;
 mod store;
 mod unpack;
