@@ -6,6 +6,7 @@ use crate::image::{Digest, Reference};
 use crate::state::events::{self, Event, Topic};
 use crate::store::gc::{InUse, Scope};
 use crate::store::{ImageSummary, Store};
+use crate::userns;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -157,7 +158,10 @@ pub fn prune(
         tell(store, &image, &removed);
         pruned.removed.extend(removed);
     }
-    pruned.freed = store.collect(&Scope::Everything, || in_use(users))?.freed;
+    // Layers with other owners than usual are only kept for containers when room is wanted: they can be made again.
+    let maps = if all { Some(HashSet::from([userns::default_map()?.key()])) } else { None };
+    let in_use = || Ok(InUse { maps: maps.clone(), ..in_use(users)? });
+    pruned.freed = store.collect(&Scope::Everything, in_use)?.freed;
     // Unfinished downloads too: whoever prunes wants the room.
     store.sweep(Duration::ZERO)?;
     Ok(pruned)

@@ -3,6 +3,7 @@
 
 mod accounts;
 pub mod change;
+pub mod cleanup;
 pub mod container_inspect;
 pub mod container_list;
 pub mod containers;
@@ -21,6 +22,8 @@ pub mod linger;
 pub mod obtain;
 pub mod plan;
 pub mod processes;
+pub mod prune;
 pub mod pull;
+pub mod remove;
 pub mod start;
 pub mod usage;

@@ -354,6 +354,12 @@ pub(crate) struct RmArgs {
     /// Accepted for scripts: anonymous volumes always go with their container
     #[arg(short, long)]
     pub(crate) volumes: bool,
+    /// Also the containers that depend on it
+    #[arg(long)]
+    pub(crate) depend: bool,
+    /// With --force: send the stop signal and wait so many seconds before killing; -1 is for ever
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) time: Option<i64>,
     /// Names or ids
     #[arg(value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,

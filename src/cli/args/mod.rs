@@ -132,6 +132,18 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
     entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
+    entry::<housekeeping::ContainerPruneArgs>(
+        &["container prune"],
+        "Remove all containers that do not run",
+        commands::prune::containers,
+    ),
+    entry::<housekeeping::CleanupArgs>(
+        &["container cleanup"],
+        "Tidy up after containers whose monitor was killed",
+        commands::cleanup::run,
+    ),
+    entry::<housekeeping::ImagePruneArgs>(&["image prune"], "Remove images that nobody uses", commands::prune::images),
+    entry::<housekeeping::SystemPruneArgs>(&["system prune"], "Remove what nobody uses", commands::prune::system),
     entry::<housekeeping::DfArgs>(&["system df"], "Show what takes how much room", commands::df::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),

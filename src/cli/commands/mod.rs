@@ -1,6 +1,7 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod attach;
+pub(crate) mod cleanup;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
 pub(crate) mod create;
@@ -12,6 +13,7 @@ pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod rename;
