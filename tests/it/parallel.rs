@@ -73,7 +73,11 @@ fn a_name_is_given_to_one_of_many() {
 fn one_start_of_many_starts_it_once() {
     need!(userns, shell);
     let sandbox = sandbox();
-    sandbox.line("create --name c --network none busybox").args(["sh", "-c", "echo x >> /runs; sleep 100"]).output().ok();
+    sandbox
+        .line("create --name c --network none busybox")
+        .args(["sh", "-c", "echo x >> /runs; sleep 100"])
+        .output()
+        .ok();
     let starts: Vec<_> = (0..8).map(|_| sandbox.line("start c").spawn()).collect();
     for start in starts {
         assert_eq!(start.wait().ok(), "c\n");

@@ -3,11 +3,11 @@
 
 use crate::support::Sandbox;
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, connect, listen, recv,
-    sendmsg, socket,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, connect, listen,
+    recv, sendmsg, socket,
 };
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ fn packet_socket() -> OwnedFd {
 fn say(socket: &OwnedFd, packet: &str, fds: &[RawFd]) {
     let control = [ControlMessage::ScmRights(fds)];
     let control: &[ControlMessage] = if fds.is_empty() { &[] } else { &control };
-    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(packet.as_bytes())], control, MsgFlags::MSG_NOSIGNAL, None).unwrap();
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(packet.as_bytes())], control, MsgFlags::MSG_NOSIGNAL, None)
+        .unwrap();
 }
 
 /// The next packet; empty at the end.
@@ -109,9 +110,7 @@ fn monitor(path: &Path, exchanges: Vec<(&'static str, Vec<&'static str>)>) -> st
     std::thread::spawn(move || {
         let mut heard = Vec::new();
         for (expected, answers) in exchanges {
-            let raw = accept(listener.as_raw_fd()).unwrap();
-            // SAFETY: accept has just made this descriptor for us alone.
-            let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+            let socket = accept(&listener).unwrap();
             say(&socket, r#"{"Hello":{"protocol":1,"runr":"0.1.0"}}"#, &[]);
             let request = hear(&socket);
             heard.push(format!("{expected} <- {request}"));
