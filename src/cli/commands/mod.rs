@@ -23,5 +23,6 @@ pub(crate) mod run;
 mod select;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod wait;
