@@ -23,6 +23,7 @@ mod exec;
 mod format;
 mod hostile;
 mod hub;
+mod interactive;
 mod join;
 mod kill;
 mod life_flags;
