@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod events;
 pub mod exec;
 mod generated;
+pub mod health;
 pub mod idmap;
 pub mod image_list;
 pub mod images;

@@ -21,6 +21,7 @@ mod durability;
 mod escape;
 mod exec;
 mod format;
+mod health;
 mod hostile;
 mod hub;
 mod kill;

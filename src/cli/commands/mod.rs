@@ -6,6 +6,7 @@ pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod healthcheck;
 pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;
