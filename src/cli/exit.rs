@@ -5,6 +5,7 @@
 //! object and 2 for one in use, as podman 4 and 5 do. clap's own 2 never gets out.
 
 use crate::base::Kind;
+use crate::supervise::client::End;
 use std::process::ExitCode;
 
 /// What a command hands to the shell.
@@ -25,6 +26,16 @@ impl Exit {
     /// The number.
     pub fn status(self) -> u8 {
         self.0
+    }
+}
+
+impl From<End> for Exit {
+    /// Whoever leaves a container to itself has done what it wanted.
+    fn from(end: End) -> Self {
+        match end {
+            End::Exited(code) => Self(code as u8),
+            End::Detached => Self::OK,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! No thread may exist before the command runs: `run` forks its monitor first.
 
 mod args;
+mod ask;
 mod commands;
 mod complete;
 pub mod config;

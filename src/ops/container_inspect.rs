@@ -78,6 +78,7 @@ fn state(container: &Container) -> Value {
         "OOMKilled": state.oom_killed,
         "Dead": false,
         "Pid": state.process.as_ref().map_or(0, |p| p.pid),
+        "ConmonPid": state.monitor.as_ref().map_or(0, |p| p.pid),
         "ExitCode": state.exit_code.unwrap_or(0),
         "Error": state.error.clone().unwrap_or_default(),
         "StartedAt": state.started.as_deref().unwrap_or(NEVER),

@@ -10,6 +10,7 @@ use crate::rootfs::assemble::{self, Stack};
 use crate::runtime::plan::Plan;
 use crate::spec::compose;
 use crate::spec::options::ContainerOptions;
+use crate::state::events::{self, Event};
 use crate::state::record::{ContainerRecord, ImageUse, VERSION};
 use crate::state::{Containers, NewContainer};
 use crate::store::{Image, Store};
@@ -62,6 +63,7 @@ pub fn create(
     // A record that goes with its container need not survive a power cut.
     let durability = if record.options.remove { Durability::Cached } else { Durability::Synced };
     let container = Containers::new(store.paths()).create(record, durability)?;
+    events::append(store.paths(), &Event::of(&container.record, "create"));
     Ok(Created { container, draft, stack })
 }
 

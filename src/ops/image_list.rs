@@ -112,7 +112,7 @@ fn made(image: &ImageSummary) -> Option<jiff::Timestamp> {
 }
 
 /// docker matches the short and the full name, each with and without its tag.
-fn names_fit(pattern: &str, name: &Reference) -> bool {
+pub fn names_fit(pattern: &str, name: &Reference) -> bool {
     let tag = name.tag().map(|t| format!(":{t}")).unwrap_or_default();
     [name.familiar_name(), name.name()]
         .iter()

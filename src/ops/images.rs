@@ -6,6 +6,7 @@ use crate::image::{Digest, Reference};
 use crate::state::events::{self, Event, Topic};
 use crate::store::gc::{InUse, Scope};
 use crate::store::{ImageSummary, Store};
+use crate::userns;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -20,6 +21,15 @@ pub struct ImageUser {
     pub running: bool,
     /// Its layers: diff id and map key.
     pub layers: Vec<(Digest, String)>,
+}
+
+/// All containers, as far as images are concerned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageUsers {
+    /// Those that are known.
+    pub users: Vec<ImageUser>,
+    /// There are others, whose records are damaged: any layer may be theirs.
+    pub unknown: bool,
 }
 
 /// `rmi`'s options.
@@ -61,7 +71,7 @@ pub fn remove(
     store: &Store,
     text: &str,
     options: RemoveOptions,
-    users: &dyn Fn() -> Result<Vec<ImageUser>>,
+    users: &dyn Fn() -> Result<ImageUsers>,
 ) -> Result<Vec<Removed>> {
     let target = find(store, text)?;
     let removed = remove_target(store, &target, options, users)?;
@@ -88,7 +98,7 @@ fn remove_target(
     store: &Store,
     target: &Target,
     options: RemoveOptions,
-    users: &dyn Fn() -> Result<Vec<ImageUser>>,
+    users: &dyn Fn() -> Result<ImageUsers>,
 ) -> Result<Vec<Removed>> {
     let image = &target.image;
     let names = all_names(image);
@@ -110,7 +120,7 @@ fn remove_target(
         removed.push(Removed::Untagged(meant[0].clone()));
         return Ok(removed);
     }
-    let using: Vec<ImageUser> = users()?.into_iter().filter(|u| u.image == image.id).collect();
+    let using: Vec<ImageUser> = users()?.users.into_iter().filter(|u| u.image == image.id).collect();
     if let Some(refusal) = refusal(target, &using, options) {
         return Err(refusal);
     }
@@ -133,9 +143,9 @@ pub fn prune(
     store: &Store,
     all: bool,
     wanted: &dyn Fn(&ImageSummary) -> bool,
-    users: &dyn Fn() -> Result<Vec<ImageUser>>,
+    users: &dyn Fn() -> Result<ImageUsers>,
 ) -> Result<Pruned> {
-    let used: HashSet<Digest> = users()?.into_iter().map(|u| u.image).collect();
+    let used: HashSet<Digest> = users()?.users.into_iter().map(|u| u.image).collect();
     let mut pruned = Pruned::default();
     for image in store.images()? {
         let nameless = all_names(&image).is_empty();
@@ -148,16 +158,20 @@ pub fn prune(
         tell(store, &image, &removed);
         pruned.removed.extend(removed);
     }
-    pruned.freed = store.collect(&Scope::Everything, || in_use(users))?.freed;
+    // Layers with other owners than usual are only kept for containers when room is wanted: they can be made again.
+    let maps = if all { Some(HashSet::from([userns::default_map()?.key()])) } else { None };
+    let in_use = || Ok(InUse { maps: maps.clone(), ..in_use(users)? });
+    pruned.freed = store.collect(&Scope::Everything, in_use)?.freed;
     // Unfinished downloads too: whoever prunes wants the room.
     store.sweep(Duration::ZERO)?;
     Ok(pruned)
 }
 
 /// What garbage collection must leave for containers.
-pub fn in_use(users: &dyn Fn() -> Result<Vec<ImageUser>>) -> Result<InUse> {
-    let layers = users()?.into_iter().flat_map(|u| u.layers).collect();
-    Ok(InUse { blobs: HashSet::new(), layers })
+pub fn in_use(users: &dyn Fn() -> Result<ImageUsers>) -> Result<InUse> {
+    let ImageUsers { users, unknown } = users()?;
+    let layers = users.into_iter().flat_map(|u| u.layers).collect();
+    Ok(InUse { layers, unknown, ..InUse::default() })
 }
 
 fn find(store: &Store, text: &str) -> Result<Target> {
@@ -213,7 +227,7 @@ fn forget_name(store: &Store, image: &ImageSummary, name: &str) -> Result<()> {
 }
 
 /// Forgets the image and collects what it alone had.
-fn delete(store: &Store, image: &ImageSummary, users: &dyn Fn() -> Result<Vec<ImageUser>>) -> Result<()> {
+fn delete(store: &Store, image: &ImageSummary, users: &dyn Fn() -> Result<ImageUsers>) -> Result<()> {
     let mut objects = HashSet::new();
     for manifest in store.image_manifests(&image.manifests)? {
         objects.extend(store.digests_of_image(&manifest));
@@ -251,7 +265,7 @@ mod tests {
     #[test]
     fn names_go_one_by_one_and_the_image_with_the_last() {
         let (_dir, store, id) = store();
-        let nobody = || Ok(Vec::new());
+        let nobody = || Ok(ImageUsers::default());
         assert_eq!(remove(&store, id.short(), PLAIN, &nobody).unwrap_err().kind(), Kind::Conflict);
         let one = remove(&store, "a:1", PLAIN, &nobody).unwrap();
         assert_eq!(one, [Removed::Untagged("docker.io/library/a:1".to_owned())]);
@@ -276,7 +290,7 @@ mod tests {
             if text == "b:1" {
                 store.untag_image(&"a:1".parse().unwrap()).unwrap();
             }
-            let users = || Ok(vec![user(&id, running)]);
+            let users = || Ok(ImageUsers { users: vec![user(&id, running)], unknown: false });
             let text = if text == "ID" { id.short() } else { text };
             let result = remove(&store, text, options, &users);
             assert_eq!(result.is_err(), refused, "{text} {options:?} {running}: {result:?}");
@@ -287,10 +301,13 @@ mod tests {
     #[test]
     fn pruning_takes_the_nameless_or_all_that_is_not_used() {
         let (_dir, store, id) = store();
-        let nobody = || Ok(Vec::new());
+        let nobody = || Ok(ImageUsers::default());
         let any = |_: &ImageSummary| true;
         assert_eq!(prune(&store, false, &any, &nobody).unwrap(), Pruned::default());
-        assert_eq!(prune(&store, true, &any, &|| Ok(vec![user(&id, false)])).unwrap(), Pruned::default());
+        assert_eq!(
+            prune(&store, true, &any, &|| Ok(ImageUsers { users: vec![user(&id, false)], unknown: false })).unwrap(),
+            Pruned::default()
+        );
         let pruned = prune(&store, true, &any, &nobody).unwrap();
         assert_eq!(pruned.removed.last(), Some(&Removed::Deleted(id)));
         assert!(pruned.freed > 0 && store.images().unwrap().is_empty());

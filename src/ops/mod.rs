@@ -3,6 +3,7 @@
 
 mod accounts;
 pub mod change;
+pub mod cleanup;
 pub mod container_inspect;
 pub mod container_list;
 pub mod containers;
@@ -17,9 +18,13 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod layers;
+pub mod lifecycle;
 pub mod linger;
 pub mod obtain;
 pub mod plan;
 pub mod processes;
+pub mod prune;
 pub mod pull;
+pub mod remove;
 pub mod start;
+pub mod usage;

@@ -204,6 +204,19 @@ impl Containers {
         Ok(record)
     }
 
+    /// Frees every name that stands for `id`: of a container whose record does not say which.
+    pub fn drop_names_of(&self, id: &str) -> Result<()> {
+        let _guard = self.lock_names()?;
+        let names = std::fs::read_dir(self.paths.names()).doing(|| "read the container names")?;
+        for name in names.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+            // Entries that are no symlinks are nobody's name.
+            if self.name_holder(&name).is_ok_and(|holder| holder.as_deref() == Some(id)) {
+                self.drop_name_locked(&name, id)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a container another name. The new name stands for it before the old one is free.
     ///
     /// Errors: `Conflict` when the name is taken, `Usage` when it is no name.
@@ -316,6 +329,11 @@ impl Containers {
         let state: ContainerState = read_json(&folder.join(STATE))?;
         refuse_newer(&record, &state, id)?;
         Ok(Some((NewContainer { record, folder, lock: file }, state)))
+    }
+
+    /// Reads only what a container is, by its full id: for one whose state is damaged.
+    pub fn record(&self, id: &str) -> Result<ContainerRecord> {
+        read_json(&self.paths.container(id).join(CONFIG))
     }
 
     /// Reads a container by its full id.

@@ -30,6 +30,10 @@ pub struct InUse {
     pub blobs: HashSet<Digest>,
     /// Layers: diff id and map key.
     pub layers: HashSet<(Digest, String)>,
+    /// There is a container whose layers nobody knows, because its record is damaged: all layers stay.
+    pub unknown: bool,
+    /// Variants of an image's layers stay for these maps only, by key, unless a container uses them; `None` is for any map.
+    pub maps: Option<HashSet<String>>,
 }
 
 /// What collecting removed.
@@ -65,6 +69,8 @@ impl Scope {
 #[derive(Debug, Default)]
 struct Live {
     digests: HashSet<Digest>,
+    /// Those among them that a running command works with.
+    leased: HashSet<Digest>,
     /// An image's manifest could not be read: its layers are unknown.
     unknown: bool,
 }
@@ -77,10 +83,11 @@ impl Store {
             let lock = self.lock_index()?;
             let in_use = in_use()?;
             let mut live = self.live(&lock)?;
-            live.digests.extend(self.leased()?);
+            live.leased = self.leased()?;
+            live.digests.extend(live.leased.iter().cloned());
             // A container's layers stay, but not their blobs: the unpacked folder is all it needs.
-            live.digests.extend(in_use.blobs);
-            self.collect_layers(scope, &live, &in_use.layers, &mut collected)?;
+            live.digests.extend(in_use.blobs.iter().cloned());
+            self.collect_layers(scope, &live, &in_use, &mut collected)?;
             if !(live.unknown && matches!(scope, Scope::Everything)) {
                 self.collect_blobs(scope, &live, &mut collected)?;
             }
@@ -99,6 +106,21 @@ impl Store {
             }
         }
         Ok(live)
+    }
+
+    /// What images refer to and running commands have leased: blobs, and layers by their diff ids.
+    pub fn live_digests(&self) -> Result<HashSet<Digest>> {
+        let lock = self.lock_index()?;
+        let mut live = self.live(&lock)?.digests;
+        live.extend(self.leased()?);
+        Ok(live)
+    }
+
+    /// The diff ids of an image's layers, lowest first; none when its documents cannot be read.
+    pub fn diff_ids(&self, image: &super::ImageSummary) -> Vec<Digest> {
+        let descriptors = self.image_manifests(&image.manifests).unwrap_or_default();
+        let configs = descriptors.iter().filter_map(|d| self.read_documents(&d.digest, &d.media_type).ok()?.1);
+        configs.map(|config| config.rootfs.diff_ids).next().unwrap_or_default()
     }
 
     /// Everything that one image's manifest refers to: for [`Scope::Only`]. Empty when the manifest cannot be read.
@@ -132,23 +154,21 @@ impl Store {
         Ok(())
     }
 
-    fn collect_layers(
-        &self,
-        scope: &Scope,
-        live: &Live,
-        in_use: &HashSet<(Digest, String)>,
-        collected: &mut Collected,
-    ) -> Result<()> {
+    fn collect_layers(&self, scope: &Scope, live: &Live, in_use: &InUse, collected: &mut Collected) -> Result<()> {
         // A damaged image's layers are unknown, so a full collection could take them for garbage. They would only be built
-        // again, but that may need the network: they stay.
-        if live.unknown && matches!(scope, Scope::Everything) {
+        // again, but that may need the network: they stay. A container without its layers is lost.
+        if in_use.unknown || (live.unknown && matches!(scope, Scope::Everything)) {
             return Ok(());
         }
         for (hex, key, dir) in self.layer_dirs()? {
             let algorithm = if hex.len() == 128 { "sha512" } else { "sha256" };
             let needed = match format!("{algorithm}:{hex}").parse::<Digest>() {
                 Ok(diff_id) => {
-                    live.digests.contains(&diff_id) || !scope.has(&diff_id) || in_use.contains(&(diff_id, key.clone()))
+                    let wanted_map = in_use.maps.as_ref().is_none_or(|maps| maps.contains(&key));
+                    live.leased.contains(&diff_id)
+                        || (live.digests.contains(&diff_id) && wanted_map)
+                        || !scope.has(&diff_id)
+                        || in_use.layers.contains(&(diff_id, key.clone()))
                 }
                 Err(_) => matches!(scope, Scope::Only(_)),
             };

@@ -33,6 +33,7 @@ pub mod lock;
 pub mod probe;
 pub mod sync;
 pub mod trash;
+pub mod usage;
 
 pub use blobs::{BlobSlot, BlobWriter};
 pub use images::{Image, ImageEntry, ImageSummary, Provenance};

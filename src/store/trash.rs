@@ -71,10 +71,13 @@ pub(super) fn write_map(folder: &Path, map: &IdMap) -> Result<()> {
 
 /// The map that lies in `folder`, else the user's default one.
 pub(super) fn read_map(folder: &Path) -> Result<IdMap> {
-    match fsx::read_optional(&folder.join(MAP))?.and_then(|bytes| serde_json::from_slice::<IdMap>(&bytes).ok()) {
-        Some(map) if map.validate().is_ok() => Ok(map),
-        _ => userns::default_map(),
-    }
+    map_beside(folder).map_or_else(userns::default_map, Ok)
+}
+
+/// The map that lies in `folder`, if a valid one does.
+pub(super) fn map_beside(folder: &Path) -> Option<IdMap> {
+    let bytes = fsx::read_optional(&folder.join(MAP)).ok()??;
+    serde_json::from_slice::<IdMap>(&bytes).ok().filter(|map| map.validate().is_ok())
 }
 
 pub(super) fn remove_map(folder: &Path) -> Result<()> {

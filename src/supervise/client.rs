@@ -1,5 +1,7 @@
 //! The foreground side of a running container: waits for its end while passing on signals, a terminal's bytes and sizes.
 
+use super::detach::DetachKeys;
+use super::process::Stdio;
 use super::protocol::{Report, Request};
 use crate::base::{Doing, Error, Result};
 use crate::sys::channel::Channel;
@@ -30,6 +32,17 @@ pub struct Companion {
     pub terminal: Option<OwnedFd>,
     /// Pass signals on (`--sig-proxy`).
     pub forward_signals: bool,
+    /// Typed on the terminal, they leave the container to itself.
+    pub detach: DetachKeys,
+}
+
+/// How the company ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With the container: its exit code.
+    Exited(i32),
+    /// The detach keys were typed.
+    Detached,
 }
 
 /// Signals that are passed on. The rest is the caller's own: SIGCHLD, SIGPIPE, the faults, and what stops a job.
@@ -56,13 +69,13 @@ pub fn catch_signals(forward: bool) -> Result<SignalFd> {
     SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).doing(|| "catch signals")
 }
 
-/// Accompanies a container to its end; returns its exit code. `started` is called once, with its pid and notes.
+/// Accompanies a container to its end, or until it is left to itself. `started` is called once, with its pid and notes.
 pub fn accompany(
     channel: &Channel,
     signals: &SignalFd,
     mut companion: Companion,
     started: impl FnOnce(i32, Vec<String>) -> Result<()>,
-) -> Result<i32> {
+) -> Result<End> {
     let mut started = Some(started);
     loop {
         let mut fds =
@@ -74,7 +87,9 @@ pub fn accompany(
         }
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
         drop(fds);
-        companion.pass(&ready[2..]);
+        if companion.pass(&ready[2..]) {
+            return Ok(End::Detached);
+        }
         if ready[1] {
             companion.pass_signals(channel, signals)?;
         }
@@ -89,13 +104,27 @@ pub fn accompany(
             }
             Some((Report::Exited { code }, _)) => {
                 companion.drain();
-                return Ok(code);
+                return Ok(End::Exited(code));
             }
             Some((Report::Failed(e), _)) => return Err(e),
             Some(_) => {}
             None => return Err(super::monitor::lost()),
         }
     }
+}
+
+/// Connects streams to a container that runs: they go to its monitor as they are.
+pub fn attach(channel: &Channel, stdio: Stdio, size: Option<term::Size>) -> Result<()> {
+    let Stdio { stdin, stdout, stderr, stdin_is_relayed, .. } = stdio;
+    let request = Request::Attach {
+        stdin: stdin.is_some(),
+        stdin_is_relayed,
+        stdout: stdout.is_some(),
+        stderr: stderr.is_some(),
+        size,
+    };
+    let fds: Vec<_> = [&stdin, &stdout, &stderr].into_iter().flatten().map(AsFd::as_fd).collect();
+    if channel.send(&request, &fds)? { Ok(()) } else { Err(super::monitor::lost()) }
 }
 
 /// Waits until a container that is left to itself executes its command; returns its pid and notes.
@@ -108,14 +137,28 @@ pub fn await_start(channel: &Channel) -> Result<(i32, Vec<String>)> {
 }
 
 impl Companion {
-    /// Moves one piece on each relay that has something.
-    fn pass(&mut self, ready: &[bool]) {
+    /// Moves one piece on each relay that has something. True when the detach keys were typed.
+    fn pass(&mut self, ready: &[bool]) -> bool {
         let mut index = 0;
+        let mut detached = false;
+        // Without a terminal in the container its keys mean nothing.
+        let mut keys = self.terminal.is_some().then_some(&mut self.detach);
         self.relays.retain_mut(|relay| {
-            let go_on = !ready.get(index).copied().unwrap_or(false) || relay.pass();
+            let is_ready = ready.get(index).copied().unwrap_or(false);
             index += 1;
-            go_on
+            if !is_ready {
+                return true;
+            }
+            match relay.pass(keys.as_deref_mut()) {
+                Passed::Bytes => true,
+                Passed::End => false,
+                Passed::Detach => {
+                    detached = true;
+                    false
+                }
+            }
         });
+        detached
     }
 
     fn pass_signals(&self, channel: &Channel, signals: &SignalFd) -> Result<()> {
@@ -137,22 +180,37 @@ impl Companion {
     /// After the end: everything that the container wrote is on its way already, and its end is closed.
     fn drain(&mut self) {
         for relay in self.relays.iter_mut().filter(|r| !r.input) {
-            while relay.pass() {}
+            while relay.pass(None) == Passed::Bytes {}
         }
     }
 }
 
+/// What one step of a relay came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    Bytes,
+    /// Of either side.
+    End,
+    Detach,
+}
+
 impl Relay {
-    /// Copies one piece; false at the end of either side.
-    fn pass(&mut self) -> bool {
+    /// Copies one piece.
+    fn pass(&mut self, keys: Option<&mut DetachKeys>) -> Passed {
         let mut buffer = [0u8; 16 * 1024];
         let n = match nix::unistd::read(&self.from, &mut buffer) {
-            Ok(0) => return false,
+            Ok(0) => return Passed::End,
             Ok(n) => n,
-            Err(Errno::EINTR | Errno::EAGAIN) => return true,
-            Err(_) => return false,
+            Err(Errno::EINTR | Errno::EAGAIN) => return Passed::Bytes,
+            Err(_) => return Passed::End,
         };
-        let mut rest = &buffer[..n];
+        let Some(keys) = keys.filter(|_| self.input) else { return self.write(&buffer[..n]) };
+        let (bytes, detach) = keys.filter(&buffer[..n]);
+        let written = self.write(&bytes);
+        if detach { Passed::Detach } else { written }
+    }
+
+    fn write(&mut self, mut rest: &[u8]) -> Passed {
         while !rest.is_empty() {
             match nix::unistd::write(&self.to, rest) {
                 Ok(n) => rest = &rest[n..],
@@ -161,10 +219,10 @@ impl Relay {
                     let mut fds = [PollFd::new(self.to.as_fd(), PollFlags::POLLOUT)];
                     let _ = poll(&mut fds, PollTimeout::NONE);
                 }
-                Err(_) => return false,
+                Err(_) => return Passed::End,
             }
         }
-        true
+        Passed::Bytes
     }
 }
 

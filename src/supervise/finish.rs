@@ -29,9 +29,13 @@ pub(super) fn status_of(error: &Error) -> i32 {
 
 /// The container ran and has ended. Returns the monitor's own exit status, which nobody looks at.
 pub(super) fn ended(service: Service, code: i32) -> i32 {
-    let Service { assignment, mut state, process, sessions, listener, .. } = service;
+    let Service { assignment, mut state, process, sessions, listener, stopping, .. } = service;
     // Whoever comes now finds nobody, and looks at the lock.
     drop(listener);
+    assignment.event("died", &[("exitCode", &code)]);
+    if stopping.is_some() {
+        assignment.event("stop", &[]);
+    }
     let removed = if assignment.record().options.remove {
         retire(&assignment).ok()
     } else {
@@ -105,6 +109,7 @@ fn retire(assignment: &Assignment) -> Result<PathBuf> {
     let record = assignment.record();
     let trash = assignment.store.retire(&assignment.container.folder, &record.map)?;
     Containers::new(assignment.store.paths()).drop_name(&record.name, &record.id)?;
+    assignment.event("remove", &[]);
     Ok(trash)
 }
 

@@ -18,11 +18,13 @@
 //! - `log`: keeps what is written, by the container's log driver
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
 //! - `control`, `protocol`: how commands reach a monitor, and the words
+//! - `detach`: the keys that leave a container to itself
 //! - `client`: the side of a command that accompanies a container: passes signals and a terminal's bytes on
 
 pub mod client;
 pub mod control;
 mod descendants;
+pub mod detach;
 mod exec;
 mod finish;
 mod health;

@@ -11,6 +11,7 @@ use crate::base::{Doing, Error, Kind, Result};
 use crate::runtime::plan::Plan;
 use crate::spec::options::SdNotify;
 use crate::state::containers::{short, write_state};
+use crate::state::events::{self, Event};
 use crate::state::record::{ContainerState, ProcessIdentity, Status};
 use crate::state::{ContainerRecord, NewContainer};
 use crate::store::Store;
@@ -47,6 +48,13 @@ impl Assignment {
     /// A container that is removed at its end need not survive a power cut: it is exited and gone after one either way.
     pub(super) fn durability(&self) -> Durability {
         if self.record().options.remove { Durability::Cached } else { Durability::Synced }
+    }
+
+    /// Writes down that something happened to the container.
+    pub(super) fn event(&self, action: &'static str, attributes: &[(&str, &dyn std::fmt::Display)]) {
+        let event =
+            attributes.iter().fold(Event::of(self.record(), action), |event, (key, value)| event.with(key, value));
+        events::append(self.store.paths(), &event);
     }
 
     pub(super) fn write_state(&self, state: &ContainerState) -> Result<()> {
@@ -154,6 +162,7 @@ impl Service {
         let report =
             Report::Started { pid: process.prepared.pid.as_raw(), notes: std::mem::take(&mut process.prepared.notes) };
         self.process = Some(process);
+        self.assignment.event("start", &[]);
         self.started(&report);
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! What a monitor or a maker that was killed left behind, found by whoever comes next: processes, half-made folders,
 //! containers that were to be removed at their end.
 
-use crate::base::{Result, fsx};
+use crate::base::Result;
+use crate::base::fsx::{self, Durability};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::containers::{self, Container};
+use crate::state::events::{self, Event, Topic};
 use crate::state::record::ContainerState;
-use crate::state::{Containers, Entry};
+use crate::state::{Containers, Entry, Status};
 use crate::store::Store;
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::userns;
@@ -41,19 +43,45 @@ pub fn settle(store: &Store, container: &Container) -> Result<()> {
         return Ok(());
     }
     let Some(_lock) = containers::try_lock(&container.folder)? else { return Ok(()) };
-    kill_leftovers(&container.state);
-    if container.record.options.remove {
-        return discard(store, &container.record.id, Some(&container.record.name), &container.record.map);
+    // Somebody else may have settled it, or started it again and seen its end, before the lock was ours.
+    let id = &container.record.id;
+    let Ok(Container { record, mut state, folder }) = Containers::new(store.paths()).load(id) else { return Ok(()) };
+    if state.process.is_none() {
+        return Ok(());
     }
-    Ok(())
+    kill_leftovers(&state);
+    let code = state.exit_code.unwrap_or(137);
+    events::append(store.paths(), &Event::of(&record, "died").with("exitCode", code));
+    if record.options.remove {
+        return discard(store, id, Some(&record.name), &record.map);
+    }
+    state.status = Status::Exited;
+    state.exit_code = Some(code);
+    state.process = None;
+    state.monitor = None;
+    state.cgroup = None;
+    state.sessions.clear();
+    state.finished.get_or_insert_with(super::finish::now);
+    // Lost in a power cut, it is found again: nothing has to wait for the disk.
+    containers::write_state(&folder, &state, Durability::Cached)
 }
 
 /// Moves a container out of sight, frees its name, deletes its files.
 pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap) -> Result<()> {
+    let all = Containers::new(store.paths());
+    let record = all.record(id);
     let trash = store.retire(&store.paths().container(id), map)?;
-    if let Some(name) = name {
-        Containers::new(store.paths()).drop_name(name, id)?;
+    match name {
+        Some(name) => all.drop_name(name, id)?,
+        None => all.drop_names_of(id)?,
     }
+    events::append(
+        store.paths(),
+        &match record {
+            Ok(record) => Event::of(&record, "remove"),
+            Err(_) => Event::new(Topic::Container, "remove", id, name.unwrap_or_default()),
+        },
+    );
     // Most often everything is the user's own and no namespace is needed.
     if fsx::remove_dir_all(&trash).is_err() {
         userns::remove_tree(map, &trash)?;

@@ -51,6 +51,9 @@ pub enum Request {
     Restart {
         /// As in `Stop`.
         #[serde(default)]
+        signal: Option<i32>,
+        /// As in `Stop`.
+        #[serde(default)]
         timeout_seconds: Option<i64>,
     },
     /// Freeze all processes; `Done`.

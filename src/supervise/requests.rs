@@ -32,7 +32,7 @@ impl Service {
             }
             Request::Kill { signal } => self.kill(signal).map(Some),
             Request::Stop { signal, timeout_seconds, remove } => self.stop(id, signal, timeout_seconds, remove),
-            Request::Restart { timeout_seconds } => self.restart(id, timeout_seconds),
+            Request::Restart { signal, timeout_seconds } => self.restart(id, signal, timeout_seconds),
             Request::Pause => self.pause(true).map(Some),
             Request::Unpause => self.pause(false).map(Some),
             Request::Wait => self.mark(id, |s| s.wants_end = true),
@@ -95,6 +95,7 @@ impl Service {
         if number == libc::SIGKILL || number == self.stop_signal() {
             self.state.stopped_by_user = true;
         }
+        self.assignment.event("kill", &[("signal", &number)]);
         Ok(Report::Done)
     }
 
@@ -113,13 +114,13 @@ impl Service {
         Ok(None)
     }
 
-    fn restart(&mut self, id: u64, timeout: Option<i64>) -> Result<Option<Report>> {
+    fn restart(&mut self, id: u64, signal: Option<i32>, timeout: Option<i64>) -> Result<Option<Report>> {
         self.mark(id, |s| s.wants_start = true)?;
         // A stop that is under way is not undone.
         if self.stopping.as_ref().is_some_and(|s| !s.restart) {
             return Err(Error::conflict("the container is being stopped"));
         }
-        self.end(None, timeout, true)?;
+        self.end(signal, timeout, true)?;
         Ok(None)
     }
 
@@ -161,6 +162,7 @@ impl Service {
         cgroup.freeze(frozen)?;
         self.state.status = if frozen { Status::Paused } else { Status::Running };
         self.save();
+        self.assignment.event(if frozen { "pause" } else { "unpause" }, &[]);
         Ok(Report::Done)
     }
 
@@ -190,6 +192,7 @@ impl Service {
         if let Some(size) = size {
             self.resize(size);
         }
+        self.assignment.event("attach", &[]);
         Ok(Some(Report::Done))
     }
 }

@@ -110,11 +110,14 @@ impl Service {
                 }
             }
             self.restart_at = None;
-            self.stopping = None;
+            let asked = self.stopping.take().is_some();
             if let Err(e) = self.begin() {
                 self.tell_starters(&Report::Failed(e.clone()));
                 self.state.error = Some(e.to_string());
                 return finish::status_of(&e);
+            }
+            if asked {
+                self.assignment.event("restart", &[]);
             }
         }
     }
@@ -334,6 +337,7 @@ impl Service {
         self.state.exit_code = Some(code);
         self.state.finished = Some(finish::now());
         self.save();
+        self.assignment.event("died", &[("exitCode", &code)]);
         self.restart_at = Some(units::boot_nanos() + wait.as_nanos() as u64);
         true
     }

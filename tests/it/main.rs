@@ -26,6 +26,7 @@ mod hostile;
 mod hub;
 mod kill;
 mod life_flags;
+mod lifecycle;
 mod nss;
 mod powercut;
 mod pull_command;

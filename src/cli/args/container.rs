@@ -32,6 +32,9 @@ pub(crate) struct RunArgs {
     /// Pass signals that runr gets on to the container (default; switch off with =false)
     #[arg(long, default_value = "true")]
     pub(crate) sig_proxy: bool,
+    /// Keys that leave the container to itself
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
     /// Connect only these of stdin, stdout, stderr
     #[arg(short, long, value_name = "STREAM", value_delimiter = ',')]
     pub(crate) attach: Vec<String>,
@@ -354,6 +357,12 @@ pub(crate) struct RmArgs {
     /// Accepted for scripts: anonymous volumes always go with their container
     #[arg(short, long)]
     pub(crate) volumes: bool,
+    /// Also the containers that depend on it
+    #[arg(long)]
+    pub(crate) depend: bool,
+    /// With --force: send the stop signal and wait so many seconds before killing; -1 is for ever
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) time: Option<i64>,
     /// Names or ids
     #[arg(value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,

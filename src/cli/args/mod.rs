@@ -7,10 +7,15 @@
 pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
+<<<<<<< HEAD
 pub(crate) mod health;
+=======
+pub(crate) mod housekeeping;
+>>>>>>> main
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
+pub(crate) mod lifecycle;
 pub(crate) mod locate;
 pub(crate) mod parse;
 pub(crate) mod ps;
@@ -106,6 +111,29 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::ps::run,
     ),
     entry::<container::RmArgs>(&["rm", "container rm", "container remove"], "Remove containers", commands::rm::run),
+    entry::<lifecycle::StopArgs>(&["stop", "container stop"], "Stop containers", commands::stop::stop),
+    entry::<lifecycle::RestartArgs>(
+        &["restart", "container restart"],
+        "Stop and start containers",
+        commands::stop::restart,
+    ),
+    entry::<lifecycle::KillArgs>(&["kill", "container kill"], "Send a signal to containers", commands::stop::kill),
+    entry::<lifecycle::PauseArgs>(&["pause", "container pause"], "Freeze containers", commands::stop::pause),
+    entry::<lifecycle::PauseArgs>(
+        &["unpause", "container unpause"],
+        "Let frozen containers go on",
+        commands::stop::unpause,
+    ),
+    entry::<lifecycle::WaitArgs>(
+        &["wait", "container wait"],
+        "Wait until containers end; print their exit status",
+        commands::wait::run,
+    ),
+    entry::<lifecycle::AttachArgs>(
+        &["attach", "container attach"],
+        "Connect to a running container",
+        commands::attach::run,
+    ),
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
@@ -117,6 +145,19 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
     entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
+    entry::<housekeeping::ContainerPruneArgs>(
+        &["container prune"],
+        "Remove all containers that do not run",
+        commands::prune::containers,
+    ),
+    entry::<housekeeping::CleanupArgs>(
+        &["container cleanup"],
+        "Tidy up after containers whose monitor was killed",
+        commands::cleanup::run,
+    ),
+    entry::<housekeeping::ImagePruneArgs>(&["image prune"], "Remove images that nobody uses", commands::prune::images),
+    entry::<housekeeping::SystemPruneArgs>(&["system prune"], "Remove what nobody uses", commands::prune::system),
+    entry::<housekeeping::DfArgs>(&["system df"], "Show what takes how much room", commands::df::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
     entry::<system::VersionArgs>(&["version"], "Show the version", commands::version::run),

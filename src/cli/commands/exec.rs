@@ -48,7 +48,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     drop((stdio, passed));
     let code = client::accompany(&channel, &signals, companion, |_, _| Ok(()));
     drop(raw);
-    code.map(|code| Exit::code(code as u8)).map_err(step)
+    code.map(Exit::from).map_err(step)
 }
 
 /// The container, as typed, taken out of the words; the rest is the command.

@@ -109,6 +109,11 @@ fn lines_of(image: &ImageSummary, digests: bool) -> Vec<Line<'_>> {
     lines
 }
 
+/// Repository and tag of each of an image's lines.
+pub(super) fn repositories(image: &ImageSummary) -> Vec<(String, String)> {
+    lines_of(image, false).into_iter().map(|line| (line.repository, line.tag)).collect()
+}
+
 /// The argument `REPOSITORY[:TAG]`: a tag that was not typed does not matter.
 fn wanted(name: &str) -> Result<(String, Option<String>)> {
     let reference: Reference = name.parse()?;

@@ -5,8 +5,9 @@ use super::super::output::filter::Filters;
 use super::super::{Context, Exit, typed};
 use super::ps;
 use crate::base::{Doing, Error, Kind, Result, fsx};
-use crate::ops::{container_list, containers};
-use crate::state::Entry;
+use crate::ops::container_list;
+use crate::ops::remove::{self, RemoveOptions};
+use crate::state::{Containers, Entry};
 use crate::store::Store;
 use clap::ArgMatches;
 
@@ -14,12 +15,19 @@ use clap::ArgMatches;
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: RmArgs = typed(matches)?;
     let store = Store::open(&context.config.root)?;
-    let words = words(context, &args, &store)?;
+    if args.time.is_some() && !args.force {
+        return Err(Error::usage("rm: --time needs --force"));
+    }
+    let mut words = words(context, &args, &store)?;
+    if args.depend {
+        words = with_dependants(&store, words)?;
+    }
     // A container that went away by itself since it was listed is what was wanted.
-    let lenient = args.force || args.ignore || args.all || args.latest || !args.filter.is_empty();
+    let lenient = args.force || args.ignore || args.all || args.latest || args.depend || !args.filter.is_empty();
+    let options = RemoveOptions { force: args.force, stop_seconds: args.time };
     let mut failed: Option<Error> = None;
-    for word in &words {
-        match containers::remove(&store, word, args.force) {
+    for (word, removed) in words.iter().zip(remove::remove(&store, &words, options)) {
+        match removed {
             Ok(_) => context.out.line(word)?,
             Err(e) if lenient && e.kind() == Kind::NotFound => {}
             Err(e) => {
@@ -30,6 +38,15 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         }
     }
     failed.map_or(Ok(Exit::OK), Err)
+}
+
+/// Whoever depends on them goes first.
+fn with_dependants(store: &Store, words: Vec<String>) -> Result<Vec<String>> {
+    let all = Containers::new(store.paths());
+    let ids: Vec<String> = words.iter().filter_map(|word| all.resolve(word).ok()).collect();
+    let mut list = remove::dependants(store, &ids)?;
+    list.extend(words);
+    Ok(list)
 }
 
 /// What to remove, as typed or by full id.

@@ -40,7 +40,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 }
 
 /// As docker shows it: without `docker.io/library/`. Names that other tools wrote may be anything.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.parse().map_or_else(|_| name.to_owned(), |reference: Reference| image_list::familiar(&reference))
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::args::container::RunArgs;
 use super::super::parse::create;
+use super::super::parse::keys::detach_keys;
 use super::super::parse::process;
 use super::super::passed::passed;
 use super::super::terminal::{self, Wiring};
@@ -25,6 +26,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         return Err(Error::usage("--attach and --detach cannot be used together"));
     }
     let attach = process::attach(&args.attach)?;
+    let keys = detach_keys(args.detach_keys.as_deref())?;
     let mut request = create::request(args.create, &context.config)?;
     request.options.accounts.off = !args.passwd;
     if args.rmi {
@@ -58,7 +60,8 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let signals = client::catch_signals(args.sig_proxy)?;
     let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, attach)?;
     let raw = wiring.raw_mode()?;
-    let Wiring { mut stdio, companion, size, .. } = wiring;
+    let Wiring { mut stdio, mut companion, size, .. } = wiring;
+    companion.detach = keys;
     stdio.passed = passed.descriptors;
     let caller = Caller { stdio, size, env: passed.env, notify };
     let channel = ops::start::first(&store, created, caller, watcher.as_ref())?;
@@ -71,10 +74,10 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     for warning in warnings {
         context.out.warning(&warning);
     }
-    if options.remove_image && code.is_ok() {
+    if options.remove_image && matches!(code, Ok(client::End::Exited(_))) {
         remove_image(context, &store, &image);
     }
-    code.map(|code| Exit::code(code as u8))
+    code.map(Exit::from)
 }
 
 /// `--rmi`: the image goes unless something else uses it. The container has run, so a refusal is a remark.

@@ -2,6 +2,7 @@
 
 use super::super::args::life::StartArgs;
 use super::super::output::filter::Filters;
+use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, progress, typed};
@@ -77,7 +78,7 @@ fn words(args: &StartArgs, store: &Store) -> Result<Vec<String>> {
 }
 
 /// Starts one container and leaves it to itself.
-fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
+pub(super) fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
     let Taken::Stopped(container) = start::take(store, word)? else { return Ok(()) };
     let (id, options) = (container.record.id.clone(), container.record.options.clone());
     let watcher = progress::choose(&context.config, false);
@@ -104,6 +105,7 @@ pub(super) fn leave(
 
 /// Starts one container and accompanies it.
 fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) -> Result<Exit> {
+    let keys = detach_keys(args.detach_keys.as_deref())?;
     let container: NewContainer = match start::take(store, word)? {
         Taken::Stopped(container) => *container,
         Taken::Running(_) => {
@@ -118,7 +120,8 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     let streams = Attach { stdin: args.interactive, stdout: true, stderr: true };
     let wiring = terminal::wire(args.interactive && options.interactive, options.tty, sig_proxy, streams)?;
     let raw = wiring.raw_mode()?;
-    let Wiring { stdio, companion, size, .. } = wiring;
+    let Wiring { stdio, mut companion, size, .. } = wiring;
+    companion.detach = keys;
     let caller = Caller { stdio, size, notify: notify(context, &options), ..Caller::default() };
     let channel = start::again(store, container, caller, watcher.as_ref())?;
     let mut warnings = Vec::new();
@@ -130,7 +133,7 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     for warning in warnings {
         context.out.warning(&warning);
     }
-    code.map(|code| Exit::code(code as u8))
+    code.map(Exit::from)
 }
 
 /// The caller's service manager, if there is one that is to be told.

@@ -101,9 +101,11 @@ impl Event {
 
     /// An event of a container, with its labels.
     pub fn of(record: &ContainerRecord, action: impl Into<Cow<'static, str>>) -> Self {
+        let mut labels = record.execution.labels.clone();
+        labels.extend(record.options.labels.clone());
         Self {
             image: record.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
-            attributes: record.options.labels.clone(),
+            attributes: labels,
             ..Self::new(Topic::Container, action, &record.id, &record.name)
         }
     }

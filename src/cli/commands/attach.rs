@@ -1,0 +1,40 @@
+//! `runr attach`: the caller's streams become those of a container that runs, until it ends or the detach keys are typed.
+
+use super::super::args::lifecycle::AttachArgs;
+use super::super::parse::keys::detach_keys;
+use super::super::parse::process::Attach;
+use super::super::terminal;
+use super::super::{Context, Exit, typed};
+use super::select;
+use crate::base::{Error, Result};
+use crate::ops::lifecycle;
+use crate::store::Store;
+use crate::supervise::client;
+use clap::ArgMatches;
+
+/// `attach`.
+pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
+    let args: AttachArgs = typed(matches)?;
+    let keys = detach_keys(args.detach_keys.as_deref())?;
+    let store = Store::open(&context.config.root)?;
+    let word = match (args.container, args.latest) {
+        (Some(word), false) => word,
+        (None, true) => select::latest(&store)?,
+        (Some(_), true) => return Err(Error::usage("attach: a name cannot be used together with --latest")),
+        (None, false) => {
+            return Err(Error::usage("attach: missing argument: CONTAINER").hint("see `runr attach --help`"));
+        }
+    };
+    let (container, channel) = lifecycle::running(&store, &word, "attach to")?;
+    let options = &container.record.options;
+    let signals = client::catch_signals(args.sig_proxy)?;
+    let streams = Attach { stdin: !args.no_stdin, stdout: true, stderr: true };
+    let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, streams)?;
+    let raw = wiring.raw_mode()?;
+    let mut companion = wiring.companion;
+    companion.detach = keys;
+    client::attach(&channel, wiring.stdio, wiring.size)?;
+    let end = client::accompany(&channel, &signals, companion, |_, _| Ok(()));
+    drop(raw);
+    end.map(Exit::from)
+}

@@ -1,0 +1,88 @@
+//! Which containers a command means: named, read from `--cidfile`, or all that fit.
+
+use super::super::Context;
+use super::super::args::lifecycle::SelectArgs;
+use super::super::output::filter::Filters;
+use super::ps;
+use crate::base::{Doing, Error, Result, fsx};
+use crate::ops::container_list;
+use crate::state::Entry;
+use crate::state::containers::Container;
+use crate::store::Store;
+
+/// The words to act on: as typed, or full ids. `fits` says which of all containers `--all` means; `filter` narrows them down;
+/// `ignore` passes over a missing cidfile.
+pub(super) fn words(
+    context: &Context,
+    store: &Store,
+    command: &str,
+    args: &SelectArgs,
+    filter: &[String],
+    ignore: bool,
+    fits: impl Fn(&Container) -> bool,
+) -> Result<Vec<String>> {
+    let mut words = args.containers.clone();
+    for file in &args.cidfile {
+        match fsx::read_to_string(&context.config.working_dir.join(file)) {
+            Ok(text) => words.push(text.trim().to_owned()),
+            Err(e) if e.is_missing() && ignore => {}
+            Err(e) => return Err(e).doing(|| "--cidfile"),
+        }
+    }
+    let selects = args.all || args.latest || !filter.is_empty();
+    if !selects {
+        if words.is_empty() && args.cidfile.is_empty() {
+            let e = Error::usage(format!("{command}: missing argument: CONTAINER"));
+            return Err(e.hint(format!("see `runr {command} --help`")));
+        }
+        return Ok(words);
+    }
+    if !words.is_empty() {
+        let with = "cannot be used together with --all, --filter or --latest";
+        return Err(Error::usage(format!("{command}: containers by name {with}")));
+    }
+    let filters = Filters::parse(filter, &ps::FILTERS)?;
+    let mut chosen = ps::filtered(store, good(store)?, &filters)?;
+    if args.latest {
+        chosen.truncate(1);
+    } else {
+        chosen.retain(fits);
+    }
+    Ok(chosen.into_iter().map(|c| c.record.id).collect())
+}
+
+/// The last container that was made.
+pub(super) fn latest(store: &Store) -> Result<String> {
+    let newest = good(store)?.into_iter().next();
+    newest.map(|c| c.record.id).ok_or_else(|| Error::not_found("there is no container"))
+}
+
+fn good(store: &Store) -> Result<Vec<Container>> {
+    let entries = container_list::all(store)?.into_iter();
+    Ok(entries
+        .filter_map(|entry| match entry {
+            Entry::Good(container) => Some(*container),
+            Entry::Damaged { .. } => None,
+        })
+        .collect())
+}
+
+/// Does `act` to each word and prints the word; what fails is told, the last failure is the command's.
+pub(super) fn each(
+    context: &mut Context,
+    words: &[String],
+    mut act: impl FnMut(&mut Context, &str) -> Result<()>,
+) -> Result<()> {
+    let mut failed: Option<Error> = None;
+    for word in words {
+        match act(context, word) {
+            Ok(()) => context.out.line(word)?,
+            Err(e) => {
+                if let Some(earlier) = failed.replace(e) {
+                    context.out.error(&earlier);
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,333 @@
+//! Removing containers, many at once: all that run are asked to end before any of them is waited for, and what needs a user
+//! namespace to be deleted is deleted by one child per id map.
+//!
+//! A running container's monitor removes it itself, as for `--rm`; everything else is removed here, under the container's
+//! lock. Name and folder are gone when this returns.
+
+use super::containers::gone;
+use crate::base::{Doing, Error, Kind, Result, fsx, units};
+use crate::spec::ContainerOptions;
+use crate::state::containers::{self, short};
+use crate::state::events::{self, Event, Topic};
+use crate::state::record::ProcessIdentity;
+use crate::state::{ContainerRecord, Containers, Entry};
+use crate::store::Store;
+use crate::supervise::control::{connect_to, next};
+use crate::supervise::orphans;
+use crate::supervise::protocol::Request;
+use crate::sys::channel::Channel;
+use crate::sys::lock::{self, Mode};
+use crate::userns::{self, IdMap};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// How to remove.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemoveOptions {
+    /// Also those that run.
+    pub force: bool,
+    /// With `force`: send the stop signal and wait this many seconds (-1: for ever) before SIGKILL. Without it they are killed
+    /// at once, as docker does.
+    pub stop_seconds: Option<i64>,
+}
+
+/// So many are removed in one go: each costs a descriptor or two.
+const AT_ONCE: usize = 200;
+/// A monitor that has not ended so long after its container was to be killed is stuck.
+const PATIENCE_SECONDS: i64 = 30;
+
+/// Removes containers by name or id. One answer for each word, in their order: the full id, or why it is still there.
+///
+/// Errors: `NotFound`; `Conflict` for one that runs, without `force`.
+pub fn remove(store: &Store, words: &[String], options: RemoveOptions) -> Vec<Result<String>> {
+    let mut answers = Vec::with_capacity(words.len());
+    for words in words.chunks(AT_ONCE) {
+        answers.extend(remove_some(store, words, options));
+    }
+    answers
+}
+
+/// Where a removal stands.
+enum Step {
+    /// Nothing runs; the lock is ours.
+    Locked(File),
+    /// Its monitor was asked to end and remove it.
+    Asked(Channel),
+    /// Another word meant the same container.
+    Same,
+}
+
+/// A folder that is out of sight and still to be deleted; the map is `None` when nobody knows it.
+struct Trash {
+    path: PathBuf,
+    map: Option<IdMap>,
+}
+
+fn remove_some(store: &Store, words: &[String], options: RemoveOptions) -> Vec<Result<String>> {
+    let mut seen: Vec<String> = Vec::new();
+    let begun: Vec<Result<(String, Step)>> = words.iter().map(|word| begin(store, word, options, &mut seen)).collect();
+    let mut trash = Vec::new();
+    let answers = begun
+        .into_iter()
+        .map(|begun| {
+            let (id, step) = begun?;
+            let lock = match step {
+                Step::Same => return Ok(id),
+                Step::Locked(lock) => Some(lock),
+                Step::Asked(channel) => finish(store, &id, &channel, options)?,
+            };
+            if let Some(_lock) = lock {
+                trash.extend(retire(store, &id)?);
+            }
+            Ok(id)
+        })
+        .collect();
+    empty(store, trash);
+    answers
+}
+
+/// Takes a container's lock, or asks its monitor to end.
+fn begin(store: &Store, word: &str, options: RemoveOptions, seen: &mut Vec<String>) -> Result<(String, Step)> {
+    let id = Containers::new(store.paths()).resolve(word)?;
+    if seen.contains(&id) {
+        return Ok((id, Step::Same));
+    }
+    let folder = store.paths().container(&id);
+    let step = begin_one(&folder, word, &id, options).map_err(|e| gone(e, word))?;
+    seen.push(id.clone());
+    Ok((id, step))
+}
+
+fn begin_one(folder: &Path, word: &str, id: &str, options: RemoveOptions) -> Result<Step> {
+    if let Some(lock) = containers::try_lock(folder)? {
+        return Ok(Step::Locked(lock));
+    }
+    match connect_to(folder)? {
+        Some(_) if !options.force => Err(running(word, id)),
+        Some(channel) => {
+            let (signal, seconds) = match options.stop_seconds {
+                None | Some(0) => (Some(libc::SIGKILL), 0),
+                Some(seconds) => (None, seconds),
+            };
+            channel.send(&Request::Stop { signal, timeout_seconds: Some(seconds), remove: true }, &[])?;
+            Ok(Step::Asked(channel))
+        }
+        // Whoever had the lock was no monitor: another command that looked after it, or its end came meanwhile.
+        None => wait_for_lock(folder).map(Step::Locked),
+    }
+}
+
+/// Waits for the end of a container whose monitor was asked; its lock if the monitor left the removal to us.
+fn finish(store: &Store, id: &str, channel: &Channel, options: RemoveOptions) -> Result<Option<File>> {
+    let folder = store.paths().container(id);
+    let patience = match options.stop_seconds {
+        Some(seconds) if seconds < 0 => None,
+        seconds => Some(seconds.unwrap_or(0).saturating_add(PATIENCE_SECONDS)),
+    };
+    if hears_the_end(channel, patience)? {
+        // An older monitor does not know of removing.
+        return match wait_for_lock(&folder) {
+            Err(e) if e.is_missing() => Ok(None),
+            other => other.map(Some),
+        };
+    }
+    // Stuck or stopped: its container goes with it.
+    let state = Containers::new(store.paths()).load(id).map(|container| container.state);
+    if let Some(monitor) = state.ok().and_then(|s| s.monitor) {
+        kill(&monitor);
+    }
+    match wait_for_lock(&folder) {
+        Err(e) if e.is_missing() => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn kill(process: &ProcessIdentity) {
+    orphans::kill_process(&crate::state::ContainerState {
+        process: Some(process.clone()),
+        ..crate::state::ContainerState::created()
+    });
+}
+
+/// Waits until the monitor says that all is over, or is gone; false when that takes longer than `seconds`.
+fn hears_the_end(channel: &Channel, seconds: Option<i64>) -> Result<bool> {
+    use crate::supervise::protocol::Report;
+    let until = seconds.map(|s| units::boot_nanos().saturating_add(s.unsigned_abs().saturating_mul(1_000_000_000)));
+    loop {
+        let timeout = match until.map(|until| until.saturating_sub(units::boot_nanos()).div_ceil(1_000_000)) {
+            Some(0) => return Ok(false),
+            Some(left) => PollTimeout::try_from(left.min(3_600_000) as i32).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, timeout).unwrap_or(0) == 0 {
+            continue;
+        }
+        match next(channel)? {
+            Some(Report::Exited { .. }) | None => return Ok(true),
+            Some(_) => {}
+        }
+    }
+}
+
+fn running(word: &str, id: &str) -> Error {
+    Error::conflict(format!("cannot remove container `{word}`: container `{}` is running", short(id)))
+        .hint(format!("remove it by force: `runr rm -f {word}`"))
+}
+
+/// Waits until nobody has the container's lock. `ENOENT` when the container is gone.
+fn wait_for_lock(folder: &Path) -> Result<File> {
+    let doing = || format!("lock container folder `{}`", folder.display());
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(folder.join("lock")).doing(doing)?;
+    lock::lock(&file, Mode::Exclusive).doing(doing)?;
+    // The folder may have been thrown away while we waited for a lock in it.
+    std::fs::symlink_metadata(folder).doing(doing)?;
+    Ok(file)
+}
+
+/// Moves a container out of sight and frees its names, with its lock held. `None` when there was nothing any more.
+fn retire(store: &Store, id: &str) -> Result<Option<Trash>> {
+    let all = Containers::new(store.paths());
+    let folder = store.paths().container(id);
+    if folder.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    if let Ok(container) = all.load(id) {
+        orphans::kill_leftovers(&container.state);
+    }
+    let record = all.record(id);
+    let map = record.as_ref().ok().map(|record| record.map.clone());
+    let known = map.clone().map_or_else(userns::default_map, Ok)?;
+    let trash = match store.retire(&folder, &known) {
+        Ok(path) => Some(Trash { path, map }),
+        // No room for the trash's own folder: then it is deleted where it is.
+        Err(e) if e.is_disk_full() => {
+            fsx::remove_dir_all(&folder).or_else(|_| userns::remove_tree(&known, &folder))?;
+            None
+        }
+        Err(e) => return Err(e),
+    };
+    drop_names(&all, id, &record)?;
+    events::append(
+        store.paths(),
+        &match &record {
+            Ok(record) => Event::of(record, "remove"),
+            Err(_) => Event::new(Topic::Container, "remove", id, ""),
+        },
+    );
+    Ok(trash)
+}
+
+fn drop_names(all: &Containers, id: &str, record: &Result<ContainerRecord>) -> Result<()> {
+    match record {
+        Ok(record) => all.drop_name(&record.name, id),
+        // Its record is unreadable, so the names say whose they are.
+        Err(_) => all.drop_names_of(id),
+    }
+}
+
+/// Deletes what was thrown away. What cannot be deleted now is left for the next sweep.
+fn empty(store: &Store, trash: Vec<Trash>) {
+    let mut rest: BTreeMap<String, (IdMap, Vec<PathBuf>)> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    // Most often everything is the user's own and no namespace is needed.
+    for Trash { path, map } in trash.into_iter().filter(|t| fsx::remove_dir_all(&t.path).is_err()) {
+        match map {
+            Some(map) => rest.entry(map.key()).or_insert_with(|| (map, Vec::new())).1.push(path),
+            None => unknown.push(path),
+        }
+    }
+    for (map, paths) in rest.into_values() {
+        remove_trees(&map, &paths);
+    }
+    if unknown.is_empty() {
+        return;
+    }
+    let maps = userns::default_map().into_iter().chain(store.known_maps().unwrap_or_default());
+    for map in maps {
+        unknown.retain(|path| path.exists());
+        if !unknown.is_empty() {
+            remove_trees(&map, &unknown);
+        }
+    }
+}
+
+/// Deletes trees in one child with the map.
+fn remove_trees(map: &IdMap, paths: &[PathBuf]) {
+    let _ = userns::run(map, || {
+        for path in paths {
+            drop(userns::enter::remove_tree_here(path));
+        }
+        Ok(())
+    });
+}
+
+/// All containers that cannot do without one of these: by `--requires`, or because they join its namespaces. Those that
+/// others depend on come last.
+pub fn dependants(store: &Store, ids: &[String]) -> Result<Vec<String>> {
+    let all = Containers::new(store.paths());
+    let mut needs: Vec<(String, Vec<String>)> = Vec::new();
+    for entry in all.list()? {
+        if let Entry::Good(container) = entry {
+            let words = needed(&container.record.options);
+            let ids = words.iter().filter_map(|word| all.resolve(word).ok()).collect();
+            needs.push((container.record.id.clone(), ids));
+        }
+    }
+    Ok(closure(&needs, ids))
+}
+
+/// The containers that an option names.
+fn needed(options: &ContainerOptions) -> Vec<&str> {
+    let modes = [&options.network, &options.pid, &options.ipc, &options.uts, &options.userns, &options.cgroupns];
+    let joined = modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix("container:"));
+    joined.chain(options.requires.iter().map(String::as_str)).collect()
+}
+
+fn closure(needs: &[(String, Vec<String>)], ids: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = ids.to_vec();
+    let mut at = 0;
+    while at < found.len() {
+        let dependants = needs.iter().filter(|(_, needed)| needed.contains(&found[at]));
+        let new: Vec<String> = dependants.map(|(id, _)| id.clone()).filter(|id| !found.contains(id)).collect();
+        found.extend(new);
+        at += 1;
+    }
+    let mut found = found.split_off(ids.len());
+    found.reverse();
+    found
+}
+
+/// Removes one container; see [`remove`].
+pub fn remove_one(store: &Store, word: &str, force: bool) -> Result<String> {
+    let options = RemoveOptions { force, stop_seconds: None };
+    let answer = remove(store, &[word.to_owned()], options).pop();
+    answer.unwrap_or_else(|| Err(Error::new(Kind::Bug, "a removal without an answer")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependants_are_found_through_others() {
+        let needs = |list: &[(&str, &[&str])]| -> Vec<(String, Vec<String>)> {
+            list.iter().map(|(id, n)| ((*id).to_owned(), n.iter().map(|n| (*n).to_owned()).collect())).collect()
+        };
+        let graph =
+            needs(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &["a", "d"]), ("e", &["f"]), ("f", &["e"])]);
+        assert_eq!(closure(&graph, &["a".into()]), ["c", "d", "b"]);
+        assert_eq!(closure(&graph, &["e".into()]), ["f"]);
+        assert!(closure(&graph, &["c".into()]).is_empty());
+        let options = ContainerOptions {
+            network: Some("container:net".into()),
+            pid: Some("host".into()),
+            requires: vec!["db".into()],
+            ..Default::default()
+        };
+        assert_eq!(needed(&options), ["net", "db"]);
+    }
+}
