@@ -6,9 +6,10 @@
 use super::control::Listener;
 use super::finish;
 use super::health::Checks;
+use super::log::Log;
 use super::monitor::Assignment;
 use super::notify::{Ear, Notify};
-use super::output::{Channel as Stream, Lost, Output};
+use super::output::{Lost, Output};
 use super::process::Process;
 use super::protocol::Report;
 use super::restart::{self, BackOff};
@@ -16,6 +17,7 @@ use super::session::{OWNER, Session};
 use super::sessions::Execs;
 use super::stream::{Input, Progress, is_readable};
 use crate::base::{Error, Kind, units};
+use crate::state::log::Stream;
 use crate::state::record::{ContainerState, HealthStatus, ProcessIdentity, Status};
 use crate::sys::channel::Channel;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -46,6 +48,7 @@ pub(super) struct Service {
     pub(super) stopping: Option<Stopping>,
     pub(super) execs: Execs,
     pub(super) checks: Checks,
+    log: Log,
     pub(super) listener: Listener,
     /// Until the container says that it is ready.
     pub(super) ear: Option<Ear>,
@@ -71,6 +74,8 @@ impl Service {
                 output.add(OWNER, sink, true);
             }
         }
+        // The options were checked when the container was made.
+        let log = Log::open(&assignment.record().options, &assignment.container.folder).unwrap_or_else(|_| Log::off());
         let mut state = ContainerState::created();
         state.monitor = ProcessIdentity::of(std::process::id() as i32).ok();
         Self {
@@ -83,6 +88,7 @@ impl Service {
             stopping: None,
             execs: Execs::default(),
             checks: Checks::default(),
+            log,
             listener,
             ear: None,
             awaits_health: None,
@@ -131,6 +137,7 @@ impl Service {
                 && self.drain()
             {
                 self.end_execs();
+                self.log.end_run();
                 return code;
             }
             if let Some(code) = self.turn(ended.is_some()) {
@@ -205,9 +212,10 @@ impl Service {
     /// Moves bytes on every stream for as long as none of them would block, but at most `pieces` of each.
     fn pump(&mut self, pieces: usize) {
         let mut lost = Vec::new();
+        let log = &mut self.log;
         for output in &mut self.outputs {
             for _ in 0..pieces {
-                if !output.step(&mut |_, _| {}, &mut lost) {
+                if !output.step(&mut |stream, bytes| log.write(stream, bytes), &mut lost) {
                     break;
                 }
             }

@@ -7,11 +7,8 @@
 pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
-<<<<<<< HEAD
 pub(crate) mod health;
-=======
 pub(crate) mod housekeeping;
->>>>>>> main
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
