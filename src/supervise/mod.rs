@@ -28,6 +28,7 @@ pub mod detach;
 mod exec;
 mod finish;
 mod health;
+mod joins;
 pub mod log;
 pub mod monitor;
 pub mod notify;

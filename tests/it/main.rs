@@ -24,6 +24,7 @@ mod format;
 mod health;
 mod hostile;
 mod hub;
+mod join;
 mod kill;
 mod life_flags;
 mod lifecycle;
