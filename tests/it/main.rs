@@ -15,12 +15,14 @@ mod support;
 
 mod cli;
 mod conformance;
+mod cp;
 mod crash;
 mod docs;
 mod durability;
 mod escape;
 mod exec;
 mod format;
+mod health;
 mod hostile;
 mod hub;
 mod interactive;
