@@ -13,6 +13,8 @@
 #[macro_use]
 mod support;
 
+// mod scripts;
+
 mod cli;
 mod conformance;
 mod cp;
@@ -23,8 +25,10 @@ mod escape;
 mod exec;
 mod format;
 mod full_disk;
+mod health;
 mod hostile;
 mod hub;
+mod interactive;
 mod join;
 mod kill;
 mod life_flags;
@@ -41,7 +45,6 @@ mod registry;
 mod rules;
 mod run;
 mod sandboxes;
-// mod scripts;
 mod stacking;
 mod start;
 mod store;
