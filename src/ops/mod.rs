@@ -19,6 +19,7 @@ pub mod info;
 pub mod layers;
 pub mod lifecycle;
 pub mod linger;
+pub mod logs;
 pub mod obtain;
 pub mod plan;
 pub mod processes;

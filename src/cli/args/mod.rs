@@ -13,6 +13,7 @@ pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod lifecycle;
 pub(crate) mod locate;
+pub(crate) mod logs;
 pub(crate) mod parse;
 pub(crate) mod ps;
 pub(crate) mod system;
@@ -121,6 +122,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "Connect to a running container",
         commands::attach::run,
     ),
+    entry::<logs::LogsArgs>(&["logs", "container logs"], "Show what containers wrote", commands::logs::run),
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),

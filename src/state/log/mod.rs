@@ -13,6 +13,7 @@
 //! - `stamp`: the time of records
 //! - `k8s`, `json`: the two formats, both directions
 //! - `read`: from the oldest file to the newest, while they are written and changed; `backward`: the last lines
+//! - `watch`: sleeping until there is more
 
 mod backward;
 pub mod files;
@@ -21,6 +22,7 @@ pub mod k8s;
 pub mod read;
 pub mod settings;
 pub mod stamp;
+pub mod watch;
 
 pub use read::{Next, Reader};
 pub use settings::{Driver, Format, Settings};
