@@ -16,6 +16,7 @@ pub mod idmap;
 pub mod image_list;
 pub mod images;
 pub mod info;
+pub mod joins;
 pub mod layers;
 pub mod lifecycle;
 pub mod linger;

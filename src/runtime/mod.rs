@@ -10,6 +10,7 @@ pub mod command;
 mod descriptors;
 pub mod exec;
 mod init;
+pub mod joining;
 pub mod launch;
 pub mod mount_options;
 mod mounts;

@@ -18,14 +18,20 @@ use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Builds everything and returns a descriptor of the container's root. `notes` get what had to be given up.
-pub(super) fn build(plan: &Plan, notes: &mut Vec<String>) -> Result<OwnedFd> {
+/// Builds everything and returns a descriptor of the container's root. `shm` is the /dev/shm of another container's. `notes` get what had to be given up.
+pub(super) fn build(plan: &Plan, mut shm: Option<OwnedFd>, notes: &mut Vec<String>) -> Result<OwnedFd> {
     let none: Option<&str> = None;
     // Mounts of the host still arrive (an `rslave` bind needs that); none of ours ever leaves.
     nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).doing(|| "unshare the mount tree")?;
     let root = mount_root(plan)?;
     super::accounts::prepare(&root, plan)?;
     for step in &plan.mounts {
+        if step.target == "/dev/shm"
+            && let Some(mount) = shm.take()
+        {
+            share_memory(&root, mount)?;
+            continue;
+        }
         mount_step(&root, step, notes).map_err(|e| e.step(format!("mount `{}`", step.target)))?;
         if step.target == "/dev" {
             fill_dev(&root)?;
@@ -125,6 +131,13 @@ fn explain_overlay(e: Error) -> Error {
         }
         _ => e,
     }
+}
+
+/// Attaches another container's /dev/shm, with what it may have changed about its mount set right.
+fn share_memory(root: &OwnedFd, mount: OwnedFd) -> Result<()> {
+    set_attributes(&mount, attr::NOSUID | attr::NODEV | attr::NOEXEC, 0, libc::MS_PRIVATE, false)?;
+    let target = tree::ensure_dir(root, "/dev/shm", true)?;
+    move_mount(&mount, &target).doing(|| "share /dev/shm")
 }
 
 fn mount_step(root: &OwnedFd, step: &MountStep, notes: &mut Vec<String>) -> Result<()> {

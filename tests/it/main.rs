@@ -23,6 +23,7 @@ mod exec;
 mod format;
 mod hostile;
 mod hub;
+mod join;
 mod kill;
 mod life_flags;
 mod lifecycle;

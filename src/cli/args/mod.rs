@@ -17,6 +17,7 @@ pub(crate) mod logs;
 pub(crate) mod parse;
 pub(crate) mod ps;
 pub(crate) mod system;
+pub(crate) mod update;
 
 use super::commands;
 use super::{Context, Exit};
@@ -91,6 +92,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::create::run,
     ),
     entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
+    entry::<update::UpdateArgs>(
+        &["update", "container update"],
+        "Change settings of containers",
+        commands::update::run,
+    ),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
     entry::<ps::PsArgs>(

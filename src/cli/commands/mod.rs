@@ -24,5 +24,6 @@ pub(crate) mod run;
 mod select;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod wait;
