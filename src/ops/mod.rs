@@ -11,6 +11,7 @@ pub mod create;
 pub mod doctor;
 pub mod events;
 pub mod exec;
+pub mod files;
 mod generated;
 pub mod idmap;
 pub mod image_list;

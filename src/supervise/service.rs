@@ -321,7 +321,8 @@ impl Service {
         let ran = Duration::from_nanos(units::boot_nanos().saturating_sub(process.began));
         let wait = match &self.stopping {
             Some(stopping) if stopping.restart => Duration::ZERO,
-            _ if self.state.stopped_by_user => return self.keep(process),
+            Some(_) => return self.keep(process),
+            None if self.state.stopped_by_user => return self.keep(process),
             _ if !restart::is_due(self.assignment.record().options.restart, code, self.state.restart_count) => {
                 return self.keep(process);
             }
@@ -357,8 +358,12 @@ impl Service {
         while let Ok(Some(info)) = self.signals.read_signal() {
             if info.ssi_signo == libc::SIGCHLD as u32 {
                 code = code.or(self.reap());
-            } else if let Some(process) = &self.process {
-                // Somebody asks the monitor to end: the container is what they mean.
+                continue;
+            }
+            // Somebody asks the monitor to end, such as a service manager at shutdown: the container is what they mean. It is not
+            // started again now, but at the next boot it may be.
+            self.stopping.get_or_insert(Stopping { kill_at: None, restart: false }).restart = false;
+            if let Some(process) = &self.process {
                 let _ = process.signal(info.ssi_signo as i32);
             }
         }

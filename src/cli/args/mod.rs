@@ -7,6 +7,7 @@
 pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
@@ -132,6 +133,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
+    entry::<files::CpArgs>(
+        &["cp", "container cp"],
+        "Copy files between containers and this machine",
+        commands::cp::run,
+    ),
     entry::<system::InspectArgs>(&["inspect"], "Show everything about containers or images", commands::inspect::run),
     entry::<system::ContainerInspectArgs>(
         &["container inspect"],

@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod cleanup;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod df;
 pub(crate) mod doctor;
