@@ -1,10 +1,14 @@
-//! Changes to a container that exists: its name.
+//! Changes to a container that exists: its name, its settings.
 
 use super::containers::gone;
-use crate::base::Result;
+use crate::base::{Error, Result};
+use crate::spec::ContainerOptions;
+use crate::spec::options::{RestartPolicy, Ulimit};
 use crate::state::Containers;
 use crate::state::events::{self, Event};
 use crate::store::Store;
+use crate::supervise::control;
+use crate::supervise::protocol::Request;
 
 /// Gives the container that `word` names the name `name`.
 ///
@@ -18,4 +22,82 @@ pub fn rename(store: &Store, word: &str, name: &str) -> Result<()> {
         events::append(store.paths(), &Event::of(&record, "rename").with("oldName", old));
     }
     Ok(())
+}
+
+/// What `update` changes; what is empty stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// From now on.
+    pub restart: Option<RestartPolicy>,
+    /// `NAME=value`, from the next start on.
+    pub env: Vec<String>,
+    /// Names, from the next start on.
+    pub unset_env: Vec<String>,
+    /// From the next start on.
+    pub ulimits: Vec<Ulimit>,
+}
+
+/// Changes the container that `word` names. Its monitor learns at once what concerns it.
+///
+/// Errors: `NotFound`; `Conflict` for a restart policy of a container that is removed at its end.
+pub fn update(store: &Store, word: &str, changes: &Changes) -> Result<()> {
+    let all = Containers::new(store.paths());
+    let id = all.resolve(word)?;
+    let changed = all.change(&id, |record| apply(changes, &mut record.options));
+    changed.map_err(|e| gone(e, word))?;
+    let Some(restart) = changes.restart else { return Ok(()) };
+    if let Some(channel) = control::connect_to(&store.paths().container(&id))? {
+        control::ask(&channel, &Request::Update { restart: Some(restart), health: None })?;
+    }
+    Ok(())
+}
+
+fn apply(changes: &Changes, options: &mut ContainerOptions) -> Result<()> {
+    if let Some(restart) = changes.restart {
+        if options.remove && restart != RestartPolicy::No {
+            return Err(Error::conflict("the container is removed at its end (`--rm`), so it cannot be started again"));
+        }
+        options.restart = restart;
+    }
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    for unset in &changes.unset_env {
+        options.env.retain(|pair| name(pair) != *unset);
+        if !options.unset_env.contains(unset) {
+            options.unset_env.push(unset.clone());
+        }
+    }
+    for pair in &changes.env {
+        options.env.retain(|old| name(old) != name(pair));
+        options.env.push(pair.clone());
+    }
+    for ulimit in &changes.ulimits {
+        options.ulimits.retain(|old| old.name != ulimit.name);
+        options.ulimits.push(ulimit.clone());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_replace_what_has_their_name() {
+        let mut options = ContainerOptions { env: vec!["A=1".into(), "B=2".into()], ..ContainerOptions::default() };
+        let ulimit = |soft| Ulimit { name: "nofile".into(), soft, hard: 10 };
+        options.ulimits.push(ulimit(1));
+        let changes = Changes {
+            restart: Some(RestartPolicy::Always),
+            env: vec!["A=3".into(), "C=4".into()],
+            unset_env: vec!["B".into(), "PATH".into()],
+            ulimits: vec![ulimit(2)],
+        };
+        for _ in 0..2 {
+            apply(&changes, &mut options).unwrap();
+            assert_eq!((options.env.join(" "), options.unset_env.join(" ")), ("A=3 C=4".into(), "B PATH".into()));
+            assert_eq!((options.restart, options.ulimits.as_slice()), (RestartPolicy::Always, &[ulimit(2)][..]));
+        }
+        options.remove = true;
+        assert!(apply(&changes, &mut options).is_err());
+    }
 }

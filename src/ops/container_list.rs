@@ -14,7 +14,19 @@ use std::path::{Path, PathBuf};
 
 /// Every container, newest first; damaged ones last.
 pub fn all(store: &Store) -> Result<Vec<Entry>> {
-    let mut entries = containers::list(store)?;
+    Ok(ordered(containers::list(store)?))
+}
+
+/// Those that run, newest first. Not everything is read of the others, so that not every damaged one is noticed.
+pub fn alive(store: &Store) -> Result<Vec<Entry>> {
+    let mut entries = containers::list_alive(store)?;
+    entries.retain(|entry| {
+        matches!(entry, Entry::Damaged { .. }) || matches!(entry, Entry::Good(c) if c.state.status.is_alive())
+    });
+    Ok(ordered(entries))
+}
+
+fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
     // Times are RFC 3339 in UTC with a fraction of any length: compared as times, not as text.
     let key = |entry: &Entry| match entry {
         Entry::Good(c) => (0, c.record.created.parse::<jiff::Timestamp>().ok(), c.record.id.clone()),
@@ -24,7 +36,7 @@ pub fn all(store: &Store) -> Result<Vec<Entry>> {
         let (damaged, created, id) = key(entry);
         (damaged, std::cmp::Reverse(created), id)
     });
-    Ok(entries)
+    entries
 }
 
 /// The name under which a container with an unreadable record can still be called.

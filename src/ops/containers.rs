@@ -15,6 +15,12 @@ pub fn list(store: &Store) -> Result<Vec<Entry>> {
     orphans::list(store)
 }
 
+/// Those that run, and nothing about the others, in no order.
+pub fn list_alive(store: &Store) -> Result<Vec<Entry>> {
+    drop(store.sweep_in_background());
+    orphans::list_alive(store)
+}
+
 /// The container for a name, an id, or the beginning of one.
 pub fn find(store: &Store, word: &str) -> Result<Container> {
     Containers::new(store.paths()).find(word)

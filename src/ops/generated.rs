@@ -15,14 +15,31 @@ const HOSTNAME: &str = "hostname";
 const RESOLV_CONF: &str = "resolv.conf";
 const CONTAINERENV: &str = "containerenv";
 
+/// The folder of the container whose network this one shares: its files are this one's, too.
+fn network_folder(folder: &Path, options: &ContainerOptions) -> Option<PathBuf> {
+    let id = options.network.as_deref()?.strip_prefix("container:")?;
+    Some(folder.with_file_name(id))
+}
+
+/// The host name of the container whose network or UTS namespace this one shares.
+pub(super) fn shared_hostname(folder: &Path, options: &ContainerOptions) -> Option<String> {
+    let of = |mode: &Option<String>| mode.as_deref()?.strip_prefix("container:").map(|id| folder.with_file_name(id));
+    let other = of(&options.uts).or_else(|| of(&options.network))?;
+    let text = std::fs::read_to_string(other.join(HOSTNAME)).ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// Which of them the container gets: (file of the container's folder, path in the container).
 pub(super) fn files(folder: &Path, options: &ContainerOptions) -> Vec<(PathBuf, String)> {
+    let network = network_folder(folder, options);
+    let shared = |name: &str| network.iter().map(|n| n.join(name)).find(|file| file.exists());
+    let own = |name: &str| shared(name).unwrap_or_else(|| folder.join(name));
     let mut files = vec![
-        (folder.join(RESOLV_CONF), "/etc/resolv.conf".to_owned()),
+        (own(RESOLV_CONF), "/etc/resolv.conf".to_owned()),
         (folder.join(CONTAINERENV), "/run/.containerenv".to_owned()),
     ];
     if !options.no_hosts {
-        files.push((folder.join(HOSTS), "/etc/hosts".to_owned()));
+        files.push((own(HOSTS), "/etc/hosts".to_owned()));
     }
     if !options.no_hostname {
         files.push((folder.join(HOSTNAME), "/etc/hostname".to_owned()));

@@ -1,7 +1,9 @@
 //! The id map of a container: the user's default one, or what `--userns` and `--uidmap` ask for.
 
+use super::joins;
 use crate::base::{Error, Result};
 use crate::spec::ContainerOptions;
+use crate::store::Store;
 use crate::userns::idmap::IdRange;
 use crate::userns::{IdMap, default_map};
 use nix::unistd::{getegid, geteuid};
@@ -9,18 +11,30 @@ use nix::unistd::{getegid, geteuid};
 /// The map for `options`.
 ///
 /// Errors: `Usage` for a bad value, `Denied` when `keep-id` needs subordinate ids that the user does not have.
-pub fn for_options(options: &ContainerOptions) -> Result<IdMap> {
-    if !options.uidmap.is_empty() || !options.gidmap.is_empty() {
-        return Err(Error::unsupported("`--uidmap` and `--gidmap` are not supported yet")
-            .hint("`--userns keep-id:uid=…,gid=…` maps the user to another id"));
+pub fn for_options(store: &Store, options: &ContainerOptions) -> Result<IdMap> {
+    if let Some(shared) = joins::map(store, options)? {
+        let own = options.userns.as_deref().filter(|m| !m.starts_with("container:") && !m.starts_with("ns:"));
+        if let Some(mode) = own {
+            return Err(Error::usage(format!(
+                "conflicting options: `--userns {mode}` and namespaces of another user namespace"
+            )));
+        }
+        return Ok(shared);
     }
     let default = default_map()?;
+    if !options.uidmap.is_empty() || !options.gidmap.is_empty() {
+        if let Some(mode) = &options.userns {
+            return Err(Error::usage(format!(
+                "conflicting options: `--userns {mode}` cannot be used together with --uidmap and --gidmap"
+            )));
+        }
+        return by_ranges(&default, &options.uidmap, &options.gidmap);
+    }
     match options.userns.as_deref() {
         None | Some("" | "host" | "private") => Ok(default),
-        // A process in whose namespace the user does not exist cannot reach the user's own data folder, so the layers would
-        // have to be passed to it from a namespace in between.
-        Some("nomap") => Err(Error::unsupported("`--userns nomap` is not supported yet")
-            .hint("`--userns keep-id:uid=65534,gid=65534` keeps the user as nobody")),
+        // Namespaces of this process's own user namespace: the container has one of its own below it.
+        Some(mode) if mode.starts_with("ns:") => Ok(default),
+        Some("nomap") => Err(unmapped("--userns nomap")),
         Some(mode) => keep_id(mode, &default),
     }
 }
@@ -40,8 +54,75 @@ fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
         )
         .hint("`runr doctor` tells how to get them"));
     }
+    if geteuid().is_root() && (uid, gid) != (0, 0) {
+        return Err(Error::unsupported(format!("`--userns {mode}`: root has its own ids in a container anyway"))
+            .hint("`keep-id` is for users without privileges; `--user` chooses whom the command runs as"));
+    }
     let map = IdMap { uids: keep(&default.uids, own_uid, uid), gids: keep(&default.gids, own_gid, gid) };
     map.validate()?;
+    Ok(map)
+}
+
+/// Why a map without the user is refused: a process in whose namespace the user does not exist cannot reach the user's own data
+/// folder, so the layers would have to be passed to it from a namespace in between.
+fn unmapped(what: &str) -> Error {
+    Error::unsupported(format!(
+        "`{what}`: a container must have this user's own id in its map: without it nothing in the container could reach \
+         the layers below the user's data folder"
+    ))
+    .hint("`--userns keep-id:uid=65534,gid=65534` keeps the user as nobody")
+}
+
+/// `--uidmap`, `--gidmap`: ranges `INSIDE:FROM[:COUNT]`, where FROM counts in the user's default map (0 is the user, 1 and
+/// following are the subordinate ids, as podman has it), or on the host with an `@` before it. Of one alone the other one is a
+/// copy.
+fn by_ranges(default: &IdMap, uidmap: &[String], gidmap: &[String]) -> Result<IdMap> {
+    let (uidmap, gidmap) = match (uidmap, gidmap) {
+        (uids, []) => (uids, uids),
+        ([], gids) => (gids, gids),
+        both => both,
+    };
+    let map =
+        IdMap { uids: translate("uidmap", &default.uids, uidmap)?, gids: translate("gidmap", &default.gids, gidmap)? };
+    map.validate()?;
+    if map.host_uid(0).is_none() || map.host_gid(0).is_none() {
+        return Err(Error::unsupported("--uidmap, --gidmap: id 0 of the container must be mapped")
+            .hint("what sets a container up is its root"));
+    }
+    let has = |ranges: &[IdRange], own: u32| ranges.iter().any(|r| own.wrapping_sub(r.outside) < r.count);
+    if !has(&map.uids, geteuid().as_raw()) || !has(&map.gids, getegid().as_raw()) {
+        return Err(unmapped("--uidmap, --gidmap"));
+    }
+    Ok(map)
+}
+
+fn translate(flag: &str, default: &[IdRange], texts: &[String]) -> Result<Vec<IdRange>> {
+    let mut map = Vec::new();
+    for text in texts {
+        let bad = |why: &str| Error::usage(format!("--{flag}: `{text}`: {why}"));
+        let mut parts = text.split(':');
+        let mut next = || parts.next().unwrap_or("1");
+        let (inside, from, count) = (next(), next(), next());
+        let number = |t: &str| t.parse::<u32>().map_err(|_| bad("use INSIDE:OUTSIDE:COUNT"));
+        let (mut inside, mut left) = (number(inside)?, number(count)?);
+        if inside.checked_add(left).is_none() {
+            return Err(bad("there are no such ids"));
+        }
+        let on_host = from.strip_prefix('@');
+        let mut at = number(on_host.unwrap_or(from))?;
+        while left > 0 {
+            // The default range that holds the next id, and where in it.
+            let start = |r: &IdRange| if on_host.is_some() { r.outside } else { r.inside };
+            let found = default.iter().find(|r| at.checked_sub(start(r)).is_some_and(|offset| offset < r.count));
+            let range = found.ok_or_else(|| {
+                bad(&format!("id {at} is not one of this user's")).hint("`runr info` shows which ids this user may map")
+            })?;
+            let offset = at - start(range);
+            let count = left.min(range.count - offset);
+            map.push(IdRange { inside, outside: range.outside + offset, count });
+            (inside, at, left) = (inside + count, at.saturating_add(count), left - count);
+        }
+    }
     Ok(map)
 }
 
@@ -87,6 +168,26 @@ fn keep(default: &[IdRange], own: u32, wanted: u32) -> Vec<IdRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_count_in_the_default_map() {
+        let r = |inside, outside, count| IdRange { inside, outside, count };
+        let default = [r(0, 1000, 1), r(1, 100_000, 1000), r(1001, 500_000, 1000)];
+        let map =
+            |texts: &[&str]| translate("uidmap", &default, &texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        assert_eq!(map(&["0:0:1", "1:1"]).unwrap(), [r(0, 1000, 1), r(1, 100_000, 1)]);
+        assert_eq!(map(&["0:1:1000", "1000:0:1"]).unwrap(), [r(0, 100_000, 1000), r(1000, 1000, 1)]);
+        // Across the border of two ranges, which need not be neighbours on the host.
+        assert_eq!(map(&["5:0:1003"]).unwrap(), [r(5, 1000, 1), r(6, 100_000, 1000), r(1006, 500_000, 2)]);
+        assert_eq!(map(&["0:@1000:1", "1:@500010:5"]).unwrap(), [r(0, 1000, 1), r(1, 500_010, 5)]);
+        for bad in ["0:2001:1", "0:2000:2", "0:@1001:1", "4294967295:0:2", "0:0:4294967295"] {
+            assert!(map(&[bad]).is_err(), "{bad}");
+        }
+        assert_eq!(
+            map(&["0:2001:1"]).unwrap_err().to_string(),
+            "--uidmap: `0:2001:1`: id 2001 is not one of this user's"
+        );
+    }
 
     #[test]
     fn the_kept_id_is_in_the_middle_and_nothing_overlaps() {

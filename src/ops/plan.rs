@@ -4,7 +4,7 @@
 //! The record is the only source of what was asked for, and it pins the image's layers. What depends on the machine (its
 //! name, /etc/resolv.conf, the time zone's file) is looked up anew at each start.
 
-use super::{accounts, generated, layers};
+use super::{accounts, generated, joins, layers};
 use crate::base::fsx;
 use crate::base::progress::{Event, Progress};
 use crate::base::{Doing, Error, Kind, Result};
@@ -77,6 +77,7 @@ impl Draft {
             init: options.init,
             devices: options.devices.iter().map(|d| (d.host.clone(), d.container.clone())).collect(),
             accounts: self.accounts,
+            joins: joins::joins(options),
         };
         Plan::new(&self.composed.spec, extras)
     }
@@ -87,6 +88,9 @@ impl Draft {
 /// Errors: `NotFound` when a layer is gone and the store can't make it again; those of [`Draft`].
 pub fn plan(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn Progress) -> Result<Plan> {
     let draft = Draft::new(record, folder)?;
+    if joins::map(store, &record.options)?.is_some_and(|map| map != record.map) {
+        return Err(Error::conflict("the namespaces to join map other ids than when the container was made"));
+    }
     let stack = match &record.image {
         Some(image) => {
             let layers = layers::ensure_recorded(store, image, &record.map, progress)?;
@@ -104,7 +108,13 @@ pub(super) fn lease(store: &Store, diff_ids: &[Digest]) -> Result<Lease> {
 }
 
 /// An overlay over the image's layers; where the file system or the kernel refuses that, a copy of what they show.
-fn image_root(store: &Store, stack: Stack, folder: &Path, map: &IdMap, progress: &dyn Progress) -> Result<Root> {
+pub(super) fn image_root(
+    store: &Store,
+    stack: Stack,
+    folder: &Path,
+    map: &IdMap,
+    progress: &dyn Progress,
+) -> Result<Root> {
     let copy = folder.join("copy");
     // Once a copy, always one: its changes are in it.
     if !copy.exists() && store.file_system(map)?.overlay_upper {
@@ -173,6 +183,7 @@ fn facts(record: &ContainerRecord, folder: &Path) -> Result<Facts> {
         last_capability: crate::sys::caps::last(),
         kernel: kernel_version(),
         seccomp: seccomp_profile(options)?,
+        shared_hostname: generated::shared_hostname(folder, options),
         zone_file: options.tz.as_deref().map(zone_file).transpose()?,
     })
 }

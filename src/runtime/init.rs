@@ -16,29 +16,48 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// What this process did not make but shares with another container.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Kinds of namespaces, `CLONE_NEW*`.
+    pub(super) flags: u64,
+    /// The other one's /dev/shm, as a mount of nowhere yet.
+    pub(super) shm: Option<OwnedFd>,
+}
+
+impl Shared {
+    fn has(&self, flag: i32) -> bool {
+        self.flags & flag as u64 != 0
+    }
+}
+
 /// Runs the plan; returns only the status of a failure.
-pub(super) fn run(plan: &Plan, streams: Streams, channel: Channel) -> i32 {
-    let Ok(Arranged { channel, .. }) = descriptors::arrange(streams, channel, &[]) else { return 125 };
-    match build(plan, &channel) {
+pub(super) fn run(plan: &Plan, streams: Streams, channel: Channel, shared: &Shared) -> i32 {
+    let keep: Vec<BorrowedFd<'_>> = shared.shm.iter().map(AsFd::as_fd).collect();
+    let Ok(Arranged { channel, kept }) = descriptors::arrange(streams, channel, &keep) else { return 125 };
+    let shm = kept.into_iter().next();
+    match build(plan, &channel, shared, shm) {
         Ok(command) => report(&channel, command.run(&channel)),
         Err(e) => report(&channel, e),
     }
 }
 
-fn build(plan: &Plan, channel: &Channel) -> Result<Command> {
+fn build(plan: &Plan, channel: &Channel, shared: &Shared, shm: Option<OwnedFd>) -> Result<Command> {
     // Asked on the host's terms, before this process is somebody else.
     let protect = own_exe::is_writable();
     await_go(channel)?;
-    become_root(plan)?;
-    if plan.has(libc::CLONE_NEWNET) {
+    become_root(plan, shared)?;
+    if plan.has(libc::CLONE_NEWNET) && !shared.has(libc::CLONE_NEWNET) {
         net::loopback_up()?;
     }
     let mut notes = Vec::new();
-    let root = mounts::build(plan, &mut notes)?;
+    let root = mounts::build(plan, shm, &mut notes)?;
     let own_exe = if protect { Some(own_exe::read_only()?) } else { None };
     // While the host's /proc is in sight.
     let namespaces = namespaces::open_own()?;
-    set_names(plan)?;
+    if !shared.has(libc::CLONE_NEWUTS) {
+        set_names(plan)?;
+    }
     let terminal = if plan.process.terminal { Some(open_terminal(&root)?) } else { None };
     mounts::enter(&root, plan)?;
     let command = process::prepare(&process::Setting::of(plan), own_exe)?;
@@ -51,10 +70,15 @@ fn build(plan: &Plan, channel: &Channel) -> Result<Command> {
     Ok(command)
 }
 
-fn become_root(plan: &Plan) -> Result<()> {
-    if let Some(score) = plan.process.oom_score_adj {
-        // While /proc/self still belongs to the user: a process that is not dumpable has none of its own.
-        std::fs::write("/proc/self/oom_score_adj", score.to_string()).doing(|| format!("set OOM score to {score}"))?;
+/// `--oom-score-adj`, while /proc/self still belongs to the user: a process that is not dumpable has none of its own.
+pub(super) fn set_oom_score(plan: &Plan) -> Result<()> {
+    let Some(score) = plan.process.oom_score_adj else { return Ok(()) };
+    std::fs::write("/proc/self/oom_score_adj", score.to_string()).doing(|| format!("set OOM score to {score}"))
+}
+
+fn become_root(plan: &Plan, shared: &Shared) -> Result<()> {
+    if shared.flags == 0 {
+        set_oom_score(plan)?;
     }
     setsid().doing(|| "start session")?;
     keyring::join_new_session().doing(|| "start session keyring")?;
@@ -66,7 +90,7 @@ fn become_root(plan: &Plan) -> Result<()> {
     // own file on the host (CVE-2019-5736).
     nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")?;
     nix::sys::stat::umask(Mode::empty());
-    if plan.has(libc::CLONE_NEWCGROUP) {
+    if plan.has(libc::CLONE_NEWCGROUP) && !shared.has(libc::CLONE_NEWCGROUP) {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).doing(|| "create cgroup namespace")?;
     }
     Ok(())

@@ -4,6 +4,8 @@
 //! allocation included, before it executes. Nothing of the parent's is used in the child but the plan.
 
 use super::cgroup::Cgroup;
+use super::init::Shared;
+use super::joining::{self, Joined};
 use super::plan::Plan;
 use super::sync::{Go, Handed, Said};
 use crate::base::{Doing, Error, Kind, Result};
@@ -48,20 +50,24 @@ pub struct Prepared {
 }
 
 /// Clones the container's process and waits until it is ready to execute. The child keeps no descriptor of the caller's
-/// but `streams`: the container's lock above all must not live on in it.
-pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result<Prepared> {
+/// but `streams`: the container's lock above all must not live on in it. `joined` are the namespaces of the plan that it shares.
+pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>, joined: &Joined) -> Result<Prepared> {
     let (ours, theirs) = Channel::pair()?;
     // The cgroup namespace is made by the child once it is in its cgroup: the namespace's root is where it is then.
-    let flags = plan.namespaces & !(libc::CLONE_NEWCGROUP as u64);
-    let cloned = clone_process(flags).map_err(|e| explain_clone(e, plan))?;
-    let Some(child) = cloned else {
-        drop(ours);
-        // A panic in the child must end the child, not run the parent's code a second time.
-        let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| super::init::run(plan, streams, theirs)));
-        exit_now(status.unwrap_or(125));
+    let flags = plan.namespaces & !(libc::CLONE_NEWCGROUP as u64) & !joining::flags(joined);
+    let child = if joined.is_empty() {
+        let Some(child) = clone_process(flags).map_err(|e| explain_clone(e, plan))? else {
+            drop(ours);
+            // A panic in the child must end the child, not run the parent's code a second time.
+            let work = || super::init::run(plan, streams, theirs, &Shared::default());
+            exit_now(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(125));
+        };
+        drop((theirs, streams));
+        child
+    } else {
+        joining::make(plan, streams, joined, flags, &ours, theirs)?
     };
-    drop((theirs, streams));
-    let user_namespace = match admit(child.pid, plan.namespaces, &plan.map, cgroup, &ours) {
+    let user_namespace = match admit(child.pid, flags, joined, &plan.map, cgroup, &ours) {
         Ok(fd) => fd,
         Err(e) => {
             // Its end of the channel closes with ours, which ends the child; it is reaped so that no zombie stays.
@@ -103,8 +109,18 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>) -> Result
     }
 }
 
-fn admit(pid: Pid, namespaces: u64, map: &IdMap, cgroup: Option<&Cgroup>, channel: &Channel) -> Result<OwnedFd> {
-    let user_namespace = enter::namespace_of(pid)?;
+fn admit(
+    pid: Pid,
+    namespaces: u64,
+    joined: &Joined,
+    map: &IdMap,
+    cgroup: Option<&Cgroup>,
+    channel: &Channel,
+) -> Result<OwnedFd> {
+    let user_namespace = match joining::of_kind(joined, libc::CLONE_NEWUSER) {
+        Some(fd) => fd.try_clone()?,
+        None => enter::namespace_of(pid)?,
+    };
     if namespaces & libc::CLONE_NEWUSER as u64 != 0 {
         enter::write_maps(pid, map)?;
     }
@@ -125,6 +141,12 @@ fn explain_clone(e: Error, plan: &Plan) -> Error {
 }
 
 impl Prepared {
+    /// All its namespaces (`CLONE_NEW*`, descriptor), the user namespace first, for containers that share them.
+    pub fn shareable(&self) -> impl Iterator<Item = (i32, &OwnedFd)> {
+        std::iter::once((libc::CLONE_NEWUSER, &self.user_namespace))
+            .chain(self.namespaces.iter().map(|(flag, fd)| (*flag, fd)))
+    }
+
     /// Lets the process execute its command; the error is what the process said of its execve.
     pub fn execute(&self) -> Result<()> {
         self.channel.send(&Go::Execute, &[]).doing(|| "start the container's command")?;

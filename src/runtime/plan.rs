@@ -27,6 +27,24 @@ pub enum Root {
     Dir(PathBuf),
 }
 
+/// A namespace that is not made but shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// `CLONE_NEW*`.
+    pub kind: i32,
+    /// Whose it is.
+    pub from: JoinFrom,
+}
+
+/// Where a shared namespace comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JoinFrom {
+    /// A container, by its full id.
+    Container(String),
+    /// A file of nsfs, such as `/proc/<pid>/ns/net`.
+    Path(PathBuf),
+}
+
 /// One mount below the container's root, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountStep {
@@ -83,8 +101,10 @@ pub struct ProcessPlan {
 /// See the module documentation.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// `CLONE_NEW*` of the process.
+    /// `CLONE_NEW*` that the process has for itself, or shares by `joins`.
     pub namespaces: u64,
+    /// Which of these are shared with others.
+    pub joins: Vec<Join>,
     /// Ids of the user namespace.
     pub map: IdMap,
     /// The root filesystem.
@@ -136,6 +156,8 @@ pub struct Extras {
     pub devices: Vec<(PathBuf, String)>,
     /// Users and groups that the image's files are to know.
     pub accounts: Option<Accounts>,
+    /// See [`Plan::joins`].
+    pub joins: Vec<Join>,
 }
 
 impl Plan {
@@ -150,6 +172,7 @@ impl Plan {
         let seccomp = linux.seccomp().as_ref().map(super::seccomp::compile).transpose()?;
         Ok(Self {
             namespaces: namespaces(spec)?,
+            joins: extras.joins,
             map: extras.map,
             root: extras.root,
             root_read_only: spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
@@ -167,7 +190,7 @@ impl Plan {
         })
     }
 
-    /// True when the plan makes this kind of namespace (`CLONE_NEW*`).
+    /// True when the container's process is in a namespace of this kind (`CLONE_NEW*`) that is not the host's.
     pub fn has(&self, flag: i32) -> bool {
         self.namespaces & flag as u64 != 0
     }

@@ -37,6 +37,8 @@ pub struct Facts {
     pub kernel: (u32, u32),
     /// The text of the file that `--security-opt seccomp=FILE` names; `None` for the default profile.
     pub seccomp: Option<String>,
+    /// The host name of a container whose network or UTS namespace is shared.
+    pub shared_hostname: Option<String>,
     /// The zone file of `--tz`.
     pub zone_file: Option<PathBuf>,
 }
@@ -155,6 +157,9 @@ pub fn hostname(options: &ContainerOptions, facts: &Facts) -> Option<String> {
     if let Some(name) = &options.hostname {
         return Some(name.clone());
     }
+    if let Some(name) = &facts.shared_hostname {
+        return Some(name.clone());
+    }
     // `--network host` asks for the host's identity on the network, in docker and podman.
     if !own_uts(options) || options.network.as_deref() == Some("host") {
         return Some(facts.host_hostname.clone());
@@ -170,6 +175,11 @@ fn own_uts(options: &ContainerOptions) -> bool {
     !is_host(&options.uts)
 }
 
+/// True for a namespace that is another container's, or at a path.
+fn is_joined(mode: &Option<String>) -> bool {
+    mode.as_deref().is_some_and(|m| m.starts_with("container:") || m.starts_with("ns:"))
+}
+
 /// True when the container has a network of its own. The host's is the default until runr has more to offer.
 pub fn own_network(options: &ContainerOptions) -> bool {
     options.network.as_deref() == Some("none")
@@ -183,7 +193,7 @@ fn namespaces(options: &ContainerOptions) -> Result<Vec<oci_spec::runtime::Linux
         (LinuxNamespaceType::Pid, own(&options.pid)),
         (LinuxNamespaceType::Ipc, own(&options.ipc)),
         (LinuxNamespaceType::Uts, own_uts(options)),
-        (LinuxNamespaceType::Network, own_network(options)),
+        (LinuxNamespaceType::Network, own_network(options) || is_joined(&options.network)),
         (LinuxNamespaceType::Cgroup, own(&options.cgroupns)),
     ];
     let wanted = kinds.into_iter().filter(|(_, own)| *own);
@@ -227,7 +237,7 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
     let mut list = defaults::mounts(&MountFacts {
         shm_size: options.shm_size.unwrap_or(defaults::SHM_SIZE),
         own_pid: !is_host(&options.pid),
-        own_network: own_network(options),
+        own_network: own_network(options) || is_joined(&options.network),
         own_ipc: !is_host(&options.ipc),
         host_mqueue: facts.host_mqueue,
         cgroup2: facts.cgroup2,

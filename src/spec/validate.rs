@@ -68,15 +68,16 @@ fn modes(o: &ContainerOptions) -> Result<()> {
     let check = |flag: &str, value: &Option<String>, known: &[&str]| -> Result<()> {
         let Some(value) = value else { return Ok(()) };
         let word = value.split(':').next().unwrap_or("");
-        if known.contains(&word) {
+        if known.contains(&word) || matches!(word, "container" | "ns") {
             return Ok(());
         }
-        if matches!(word, "container" | "ns" | "bridge" | "slirp4netns" | "pasta" | "auto" | "pod") {
+        if matches!(word, "bridge" | "slirp4netns" | "pasta" | "auto" | "pod") {
             return Err(Error::unsupported(format!("`--{flag} {value}` is not supported yet")));
         }
         Err(Error::usage(format!("invalid `--{flag} {value}`: use {}", known.join(" or "))))
     };
-    if let Some(network) = o.network.as_ref().filter(|n| !matches!(n.as_str(), "host" | "none")) {
+    let joins = |n: &str| n.starts_with("container:") || n.starts_with("ns:");
+    if let Some(network) = o.network.as_ref().filter(|n| !matches!(n.as_str(), "host" | "none") && !joins(n)) {
         return Err(Error::unsupported(format!("`--network {network}` is not supported yet"))
             .hint("this version has the networks host and none"));
     }
@@ -87,6 +88,27 @@ fn modes(o: &ContainerOptions) -> Result<()> {
     check("userns", &o.userns, &["host", "keep-id", "nomap", "private"])?;
     if o.hostname.is_some() && o.uts.as_deref() == Some("host") {
         return Err(Error::usage("conflicting options: hostname and the UTS mode"));
+    }
+    shared_network(o)?;
+    Ok(())
+}
+
+/// Who shares another container's network has its name and its files.
+fn shared_network(o: &ContainerOptions) -> Result<()> {
+    let joined = |mode: &Option<String>| mode.as_deref().is_some_and(|m| m.starts_with("container:"));
+    if joined(&o.uts) && o.hostname.is_some() {
+        return Err(Error::usage("conflicting options: hostname and the UTS mode"));
+    }
+    if !joined(&o.network) {
+        return Ok(());
+    }
+    let dns = !o.dns.is_empty() || !o.dns_search.is_empty() || !o.dns_options.is_empty();
+    for (given, what) in
+        [(o.hostname.is_some(), "hostname"), (dns, "dns"), (!o.add_hosts.is_empty(), "custom host-to-IP mapping")]
+    {
+        if given {
+            return Err(Error::usage(format!("conflicting options: {what} and the network mode")));
+        }
     }
     Ok(())
 }
@@ -160,8 +182,12 @@ mod tests {
         assert!(options(&o).is_err());
         o.hostname = Some("web-1.example".into());
         options(&o).unwrap();
-        o.pid = Some("container:x".into());
+        o.network = Some("bridge".into());
         assert_eq!(options(&o).unwrap_err().kind(), crate::base::Kind::Unsupported);
+        o.network = Some("container:x".into());
+        assert!(options(&o).is_err(), "the name is the other one's");
+        o.hostname = None;
+        options(&o).unwrap();
         o.pid = Some("nonsense".into());
         assert_eq!(options(&o).unwrap_err().kind(), crate::base::Kind::Usage);
     }

@@ -1,5 +1,6 @@
 //! Making, finding, listing and forgetting containers.
 
+use super::listing;
 use super::names;
 use super::record::{ContainerRecord, ContainerState, Status, VERSION};
 use crate::base::fsx::{self, Durability};
@@ -8,13 +9,14 @@ use crate::base::{Doing, Error, Result};
 use crate::image::digest::hex;
 use crate::sys::lock::{self, Mode};
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-const CONFIG: &str = "config.json";
-const STATE: &str = "state.json";
-const LOCK: &str = "lock";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const STATE: &str = "state.json";
+pub(super) const LOCK: &str = "lock";
 
 /// Mode of an `upper` folder that no container has used: its first start gives it the image's mode for `/`, and no later one
 /// may. Unlike a note in the state it can't be lost in a power cut on its own.
@@ -235,14 +237,14 @@ impl Containers {
     }
 
     /// Frees the names of containers that are gone: whoever removed them was killed before it came to that. A name appears
-    /// after its container, so one that points nowhere will never point anywhere.
-    pub fn sweep_names(&self) -> Result<()> {
+    /// after its container, so one that points nowhere will never point anywhere. Those of `known` containers are not looked at.
+    pub fn sweep_names(&self, known: &HashSet<&str>) -> Result<()> {
         let folder = self.paths.names();
         for entry in std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // The lock lies there too.
             let Ok(Some(id)) = self.name_holder(&name) else { continue };
-            if !self.paths.container(&id).exists() {
+            if !known.contains(id.as_str()) && !self.paths.container(&id).exists() {
                 self.drop_name(&name, &id)?;
             }
         }
@@ -260,18 +262,12 @@ impl Containers {
 
     /// Every container, in no order.
     pub fn list(&self) -> Result<Vec<Entry>> {
-        let folder = self.paths.containers();
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?.flatten() {
-            let id = entry.file_name().to_string_lossy().into_owned();
-            match self.load(&id) {
-                Ok(container) => entries.push(Entry::Good(Box::new(container))),
-                // It went away between the listing and the look.
-                Err(_) if !entry.path().exists() => {}
-                Err(error) => entries.push(Entry::Damaged { id, error }),
-            }
-        }
-        Ok(entries)
+        listing::list(&self.paths.containers(), listing::Wanted::All)
+    }
+
+    /// Those that may run, in no order: all that a list of running containers needs to read.
+    pub fn list_alive(&self) -> Result<Vec<Entry>> {
+        listing::list(&self.paths.containers(), listing::Wanted::Alive)
     }
 
     /// The full id for a name, an id, or the unambiguous beginning of one.
@@ -343,14 +339,14 @@ impl Containers {
         let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
         let mut state: ContainerState = read_json(&folder.join(STATE))?;
         refuse_newer(&record, &state, id)?;
-        let held = is_running(&folder)?;
+        let mut held = is_running(&folder)?;
+        if !held && state.status.is_alive() {
+            // A monitor's last word is written before it lets go of the lock, perhaps just now.
+            state = read_json(&folder.join(STATE))?;
+            held = is_running(&folder)?;
+        }
         match (held, state.status) {
-            // Its monitor is gone without a word: a kill -9, or a power cut.
-            (false, Status::Running | Status::Paused | Status::Restarting) => {
-                state.status = Status::Exited;
-                state.exit_code.get_or_insert(137);
-                state.sessions.clear();
-            }
+            (false, status) if status.is_alive() => state.monitor_is_gone(),
             // Its maker still sets it up.
             (true, Status::Exited) => state.status = Status::Running,
             _ => {}
@@ -359,7 +355,7 @@ impl Containers {
     }
 }
 
-fn refuse_newer(record: &ContainerRecord, state: &ContainerState, id: &str) -> Result<()> {
+pub(super) fn refuse_newer(record: &ContainerRecord, state: &ContainerState, id: &str) -> Result<()> {
     if record.version > VERSION || state.version > VERSION {
         return Err(Error::unsupported(format!("container `{}` was made by a newer runr", short(id))));
     }

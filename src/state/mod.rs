@@ -13,6 +13,7 @@
 
 pub mod containers;
 pub mod events;
+mod listing;
 pub mod log;
 pub mod names;
 pub mod record;

@@ -8,13 +8,14 @@
 //! that still can be told to be its. A detached one belongs to nobody, a health check to the monitor.
 
 use super::descendants;
-use super::output::{Channel, Lost, Output};
+use super::output::{Lost, Output};
 use super::process::Process;
 use super::stream::{Input, Kind, Progress};
 use crate::base::{Doing, Error, Result};
 use crate::runtime::exec::{self, ExecSpec, Executing, Starting};
 use crate::runtime::launch::Streams;
 use crate::runtime::plan::Plan;
+use crate::state::log::Stream;
 use crate::sys::process::pidfd_signal;
 use crate::sys::term::{self, Size};
 use nix::fcntl::OFlag;
@@ -92,7 +93,7 @@ impl Exec {
         let stdin = take(spec.stdin, "stdin")?;
         let sinks = [take(spec.stdout, "stdout")?, take(spec.stderr, "stderr")?];
         let passed = spec.passed.iter().filter_map(|n| Some((*n, fds.next()?))).collect();
-        let mut outputs = [Output::new(Channel::Stdout), Output::new(Channel::Stderr)];
+        let mut outputs = [Output::new(Stream::Stdout), Output::new(Stream::Stderr)];
         for (output, sink) in outputs.iter_mut().zip(sinks) {
             if let Some(sink) = sink {
                 output.add(0, sink, true);
@@ -192,7 +193,7 @@ impl Exec {
     fn pump(&mut self, pieces: usize) {
         let mut lost = Vec::new();
         let (captured, limit) = (&mut self.captured, self.capture_limit);
-        let mut record = |_: Channel, bytes: &[u8]| {
+        let mut record = |_: Stream, bytes: &[u8]| {
             let room = limit.saturating_sub(captured.len()).min(bytes.len());
             captured.extend_from_slice(&bytes[..room]);
         };

@@ -26,6 +26,7 @@ mod descendants;
 pub mod detach;
 mod exec;
 mod finish;
+mod joins;
 pub mod log;
 pub mod monitor;
 pub mod notify;

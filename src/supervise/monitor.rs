@@ -2,6 +2,7 @@
 
 use super::control::Listener;
 use super::finish;
+use super::joins;
 use super::notify::{Ear, Notify};
 use super::process::{self, Stdio};
 use super::protocol::Report;
@@ -137,8 +138,11 @@ impl Service {
                 SdNotify::Conmon | SdNotify::Ignore => {}
             }
         }
-        let (mut process, input) =
-            process::make(&assignment.plan, &id, &mut assignment.stdio, keep, &mut self.outputs, assignment.size)?;
+        // Anew at each start: the other container may have been started again, too.
+        let joined = joins::open(assignment.store.paths(), &assignment.plan.joins)?;
+        let Assignment { plan, stdio, size, .. } = assignment;
+        let (mut process, input) = process::make(plan, &id, stdio, keep, &mut self.outputs, *size, &joined)?;
+        drop(joined);
         self.inputs.extend(input);
         let state = &mut self.state;
         state.status = Status::Running;

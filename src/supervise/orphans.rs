@@ -115,19 +115,35 @@ fn is_being_made(folder: &Path) -> bool {
 /// All containers, after the dead monitors' have been settled.
 pub fn list(store: &Store) -> Result<Vec<Entry>> {
     let all = Containers::new(store.paths());
-    let mut entries = all.list()?;
-    for entry in &entries {
-        match entry {
-            Entry::Good(container) if !container.state.status.is_alive() => settle(store, container)?,
-            _ => {}
-        }
-    }
-    entries.retain(|entry| match entry {
-        Entry::Good(container) => container.folder.exists(),
-        Entry::Damaged { .. } => true,
+    let left = settled(store, all.list()?)?;
+    let ids = left.iter().map(|entry| match entry {
+        Entry::Good(container) => container.record.id.as_str(),
+        Entry::Damaged { id, .. } => id.as_str(),
     });
-    sweep(store);
     // No reason to fail a list.
-    drop(all.sweep_names());
-    Ok(entries)
+    drop(all.sweep_names(&ids.collect()));
+    Ok(left)
+}
+
+/// Those that run, likewise. What a dead monitor left is among them, settled and no longer running.
+pub fn list_alive(store: &Store) -> Result<Vec<Entry>> {
+    settled(store, Containers::new(store.paths()).list_alive()?)
+}
+
+fn settled(store: &Store, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+    let mut left = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if let Entry::Good(container) = &entry
+            && container.state.process.is_some()
+            && !container.state.status.is_alive()
+        {
+            settle(store, container)?;
+            if !container.folder.exists() {
+                continue;
+            }
+        }
+        left.push(entry);
+    }
+    sweep(store);
+    Ok(left)
 }

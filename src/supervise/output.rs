@@ -7,6 +7,7 @@
 
 use super::stream::{Kind, write_now};
 use crate::base::Result;
+use crate::state::log::Stream;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::collections::VecDeque;
@@ -16,15 +17,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const BUFFER: usize = 64 * 1024;
 /// How much may wait for a reader that is not the foreground's.
 const MAX_WAITING: usize = 4 << 20;
-
-/// Which of the two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Channel {
-    /// Standard output, or a terminal's.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// One reader.
 #[derive(Debug)]
@@ -52,7 +44,7 @@ pub(super) enum Lost {
 #[derive(Debug)]
 pub(super) struct Output {
     /// Which one.
-    pub(super) channel: Channel,
+    pub(super) stream: Stream,
     source: Option<OwnedFd>,
     sinks: Vec<Sink>,
     buffer: Vec<u8>,
@@ -60,8 +52,8 @@ pub(super) struct Output {
 
 impl Output {
     /// A stream that nothing writes yet.
-    pub(super) fn new(channel: Channel) -> Self {
-        Self { channel, source: None, sinks: Vec::new(), buffer: Vec::new() }
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, source: None, sinks: Vec::new(), buffer: Vec::new() }
     }
 
     /// What the container writes from now on. `source` is made non-blocking: it must be the monitor's own end.
@@ -111,7 +103,7 @@ impl Output {
     }
 
     /// Writes what waits and reads one piece, which `record` gets first. True if there may be more to do at once.
-    pub(super) fn step(&mut self, record: &mut dyn FnMut(Channel, &[u8]), lost: &mut Vec<Lost>) -> bool {
+    pub(super) fn step(&mut self, record: &mut dyn FnMut(Stream, &[u8]), lost: &mut Vec<Lost>) -> bool {
         self.flush(lost);
         if self.is_held() {
             return false;
@@ -129,7 +121,7 @@ impl Output {
             Ok(n) => n,
         };
         let bytes = &self.buffer[..n];
-        record(self.channel, bytes);
+        record(self.stream, bytes);
         self.sinks.retain_mut(|sink| sink.offer(bytes).map_err(|reason| lost.push(reason)).is_ok());
         true
     }

@@ -5,6 +5,7 @@ use super::output::Output;
 use super::stream::Input;
 use crate::base::{Doing, Result, units};
 use crate::runtime::cgroup::Cgroup;
+use crate::runtime::joining::Joined;
 use crate::runtime::launch::{Prepared, Streams, prepare};
 use crate::runtime::plan::Plan;
 use crate::sys::process::pidfd_signal;
@@ -52,10 +53,11 @@ pub(super) fn make(
     keep_stdin: bool,
     outputs: &mut [Output; 2],
     size: Option<Size>,
+    joined: &Joined,
 ) -> Result<(Process, Option<Input>)> {
     let cgroup = Cgroup::create(id);
     let (given, stdin) = wire(plan, stdio, keep_stdin, outputs)?;
-    let prepared = match prepare(plan, given, cgroup.as_ref()) {
+    let prepared = match prepare(plan, given, cgroup.as_ref(), joined) {
         Ok(prepared) => prepared,
         Err(e) => {
             cgroup.iter().for_each(Cgroup::remove);

@@ -88,6 +88,8 @@ pub enum Request {
     Sessions,
     /// Run the health check now; `Health`.
     CheckHealth,
+    /// Hand over the namespaces, for a container that shares them; `Namespaces`.
+    Namespaces,
     /// Use these from now on; `Done`.
     Update {
         /// The restart policy.
@@ -122,6 +124,11 @@ pub enum Report {
     Done,
     /// `state.json` has changed.
     Changed,
+    /// The descriptors beside this packet are namespaces of these kinds (`CLONE_NEW*`), the user namespace first.
+    Namespaces {
+        /// One for each.
+        kinds: Vec<i32>,
+    },
     /// The ids of the exec sessions that live.
     Sessions {
         /// The oldest first.

@@ -7,7 +7,7 @@ use crate::base::{Error, Result, units};
 use crate::state::record::Status;
 use crate::sys::signal;
 use crate::sys::term;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// docker's and podman's time between the stop signal and SIGKILL.
 const STOP_TIMEOUT_SECONDS: i64 = 10;
@@ -35,6 +35,7 @@ impl Service {
             Request::Restart { signal, timeout_seconds } => self.restart(id, signal, timeout_seconds),
             Request::Pause => self.pause(true).map(Some),
             Request::Unpause => self.pause(false).map(Some),
+            Request::Namespaces => self.share_namespaces(id),
             Request::Wait => self.mark(id, |s| s.wants_end = true),
             Request::Watch => self.mark(id, |s| s.watches = true).map(|_| Some(Report::Changed)),
             Request::Attach { stdin, stdin_is_relayed, stdout, stderr, size } => {
@@ -145,6 +146,16 @@ impl Service {
             self.pause(false)?;
         }
         Ok(())
+    }
+
+    fn share_namespaces(&mut self, id: u64) -> Result<Option<Report>> {
+        let Some(process) = &self.process else { return Err(not_running()) };
+        let (kinds, fds): (Vec<i32>, Vec<BorrowedFd<'_>>) =
+            process.prepared.shareable().map(|(kind, fd)| (kind, fd.as_fd())).unzip();
+        if let Some(session) = self.sessions.iter().find(|s| s.id == id) {
+            session.channel().try_send_with(&Report::Namespaces { kinds }, &fds);
+        }
+        Ok(None)
     }
 
     fn pause(&mut self, frozen: bool) -> Result<Report> {

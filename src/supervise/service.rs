@@ -5,9 +5,10 @@
 
 use super::control::Listener;
 use super::finish;
+use super::log::Log;
 use super::monitor::Assignment;
 use super::notify::{Ear, Notify};
-use super::output::{Channel as Stream, Lost, Output};
+use super::output::{Lost, Output};
 use super::process::Process;
 use super::protocol::Report;
 use super::restart::{self, BackOff};
@@ -15,6 +16,7 @@ use super::session::{OWNER, Session};
 use super::sessions::Execs;
 use super::stream::{Input, Progress, is_readable};
 use crate::base::{Error, Kind, units};
+use crate::state::log::Stream;
 use crate::state::record::{ContainerState, HealthStatus, ProcessIdentity, Status};
 use crate::sys::channel::Channel;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -44,6 +46,7 @@ pub(super) struct Service {
     pub(super) sessions: Vec<Session>,
     pub(super) stopping: Option<Stopping>,
     pub(super) execs: Execs,
+    log: Log,
     pub(super) listener: Listener,
     /// Until the container says that it is ready.
     pub(super) ear: Option<Ear>,
@@ -69,6 +72,8 @@ impl Service {
                 output.add(OWNER, sink, true);
             }
         }
+        // The options were checked when the container was made.
+        let log = Log::open(&assignment.record().options, &assignment.container.folder).unwrap_or_else(|_| Log::off());
         let mut state = ContainerState::created();
         state.monitor = ProcessIdentity::of(std::process::id() as i32).ok();
         Self {
@@ -80,6 +85,7 @@ impl Service {
             sessions: vec![owner],
             stopping: None,
             execs: Execs::default(),
+            log,
             listener,
             ear: None,
             awaits_health: None,
@@ -128,6 +134,7 @@ impl Service {
                 && self.drain()
             {
                 self.end_execs();
+                self.log.end_run();
                 return code;
             }
             if let Some(code) = self.turn(ended.is_some()) {
@@ -200,9 +207,10 @@ impl Service {
     /// Moves bytes on every stream for as long as none of them would block, but at most `pieces` of each.
     fn pump(&mut self, pieces: usize) {
         let mut lost = Vec::new();
+        let log = &mut self.log;
         for output in &mut self.outputs {
             for _ in 0..pieces {
-                if !output.step(&mut |_, _| {}, &mut lost) {
+                if !output.step(&mut |stream, bytes| log.write(stream, bytes), &mut lost) {
                     break;
                 }
             }
@@ -313,7 +321,8 @@ impl Service {
         let ran = Duration::from_nanos(units::boot_nanos().saturating_sub(process.began));
         let wait = match &self.stopping {
             Some(stopping) if stopping.restart => Duration::ZERO,
-            _ if self.state.stopped_by_user => return self.keep(process),
+            Some(_) => return self.keep(process),
+            None if self.state.stopped_by_user => return self.keep(process),
             _ if !restart::is_due(self.assignment.record().options.restart, code, self.state.restart_count) => {
                 return self.keep(process);
             }
@@ -349,8 +358,12 @@ impl Service {
         while let Ok(Some(info)) = self.signals.read_signal() {
             if info.ssi_signo == libc::SIGCHLD as u32 {
                 code = code.or(self.reap());
-            } else if let Some(process) = &self.process {
-                // Somebody asks the monitor to end: the container is what they mean.
+                continue;
+            }
+            // Somebody asks the monitor to end, such as a service manager at shutdown: the container is what they mean. It is not
+            // started again now, but at the next boot it may be.
+            self.stopping.get_or_insert(Stopping { kill_at: None, restart: false }).restart = false;
+            if let Some(process) = &self.process {
                 let _ = process.signal(info.ssi_signo as i32);
             }
         }

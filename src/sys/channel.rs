@@ -49,10 +49,18 @@ impl Channel {
 
     /// Sends `message` unless that would block; `false` if it would, or the peer is gone: a peer that doesn't read is lost.
     pub fn try_send(&self, message: &impl Serialize) -> bool {
+        self.try_send_with(message, &[])
+    }
+
+    /// [`Channel::try_send`] with descriptors.
+    pub fn try_send_with(&self, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> bool {
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let control = [ControlMessage::ScmRights(&raw)];
+        let control: &[ControlMessage] = if raw.is_empty() { &[] } else { &control };
         let Ok(bytes) = serde_json::to_vec(message) else { return false };
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         loop {
-            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&bytes)], &[], flags, None) {
+            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&bytes)], control, flags, None) {
                 Ok(_) => return true,
                 Err(Errno::EINTR) => {}
                 Err(_) => return false,

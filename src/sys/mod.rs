@@ -13,6 +13,7 @@ pub mod keyring;
 pub mod lock;
 pub mod machine;
 pub mod mount;
+pub mod namespace;
 pub mod net;
 pub mod nss;
 pub mod process;

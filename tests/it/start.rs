@@ -160,21 +160,21 @@ fn the_image_may_lose_its_name_and_another_one_get_it() {
 fn names_change_and_stay_unique() {
     need!(userns, shell);
     let sandbox = sandbox();
-    let id = create(&sandbox, "--name a", "true");
-    create(&sandbox, "--name b", "true");
-    assert_eq!(sandbox.line("rename a c").output().ok(), "");
-    assert_eq!(status(&sandbox, "c"), "created");
+    let id = create(&sandbox, "--name xa", "true");
+    create(&sandbox, "--name xb", "true");
+    assert_eq!(sandbox.line("rename xa xc").output().ok(), "");
+    assert_eq!(status(&sandbox, "xc"), "created");
     assert!(
         sandbox
-            .line("rename c b")
+            .line("rename xc xb")
             .output()
             .fails(125)
-            .starts_with("runr: the container name `b` is already in use by container ")
+            .starts_with("runr: the container name `xb` is already in use by container ")
     );
-    assert_eq!(sandbox.line("start a").output().fails(125), "runr: no such container: a\n");
-    sandbox.line("rename nosuch d").output().fails(125);
-    sandbox.line("rename c -x").output().fails(125);
-    create(&sandbox, "--name a", "true");
+    assert_eq!(sandbox.line("start xa").output().fails(125), "runr: no such container: xa\n");
+    sandbox.line("rename nosuch xd").output().fails(125);
+    sandbox.line("rename xc -x").output().fails(125);
+    create(&sandbox, "--name xa", "true");
     // By id, and while it runs.
     sandbox.line("run -d --name up busybox sleep 1000").output().ok();
     sandbox.line("rename up down").output().ok();
@@ -186,7 +186,7 @@ fn names_change_and_stay_unique() {
         .filter(|n| !n.starts_with('.'))
         .collect();
     names.sort();
-    assert_eq!(names, ["a", "b", "down", "z"]);
+    assert_eq!(names, ["down", "xa", "xb", "z"]);
 }
 
 #[test]
@@ -200,4 +200,120 @@ fn all_start_at_boot_by_their_policy() {
     assert_eq!((status(&sandbox, "one"), status(&sandbox, "two")), ("running".to_owned(), "created".to_owned()));
     assert_eq!(sandbox.line("start --all").output().ok().lines().count(), 2);
     assert_eq!(status(&sandbox, "two"), "running");
+}
+
+#[test]
+fn settings_change() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let id = create(&sandbox, "--name c -e A=1 -e B=2", "echo $A-$B-$C; ulimit -n");
+    let out = sandbox.line("update --env A=3 --env C=4 --unsetenv B --ulimit nofile=100:200 c").output().ok();
+    assert_eq!(out, "c\n");
+    assert_eq!(sandbox.line("start -a c").output().ok(), "3--4\n100\n");
+    assert_eq!(sandbox.line("update --restart on-failure:2 --latest").output().ok(), format!("{id}\n"));
+    assert_eq!(sandbox.line("start --filter restart-policy=on-failure").output().ok(), format!("{id}\n"));
+    for (line, message) in [
+        ("update c", "update: nothing to change: give at least one flag\nhint: see `runr update --help`"),
+        ("update --restart no", "update: missing argument: CONTAINER\nhint: see `runr update --help`"),
+        ("update --restart no nosuch", "no such container: nosuch"),
+        ("update --restart maybe c", "--restart: unknown policy `maybe`: use no, on-failure, always or unless-stopped"),
+        ("update --memory 5m c", "update --memory: not supported yet"),
+    ] {
+        assert_eq!(sandbox.line(line).output().fails(125), format!("runr: {message}\n"), "{line}");
+    }
+    sandbox.line("create --rm --name r busybox true").output().ok();
+    sandbox.line("update --restart always r").output().fails(125);
+}
+
+#[test]
+fn a_policy_that_changes_reaches_the_running_monitor() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script =
+        "echo run >> /runs; until test -e /m/go; do sleep 0.02; done; test $(wc -l < /runs) -ge 2 && exit 0; exit 1";
+    let go = sandbox.path("go");
+    let mount = format!("{}:/m", sandbox.dir().display());
+    sandbox.runr(["run", "-d", "--name", "c", "-v", &mount, "busybox", "sh", "-c", script]).output().ok();
+    sandbox.line("update --restart on-failure c").output().ok();
+    std::fs::write(go, "").unwrap();
+    wait_exited(&sandbox, "c");
+    let id = sandbox.line("ps -aq --no-trunc").output().ok();
+    let state = std::fs::read_to_string(folder(&sandbox, id.trim()).join("state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    assert_eq!((state["restart_count"].as_i64(), state["exit_code"].as_i64()), (Some(1), Some(0)));
+}
+
+#[test]
+fn what_starts_at_boot() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    for (name, policy) in
+        [("never", "always"), ("always", "always"), ("unless", "unless-stopped"), ("fail", "on-failure")]
+    {
+        create(&sandbox, &format!("--name {name} --restart {policy}"), "exec sleep 1000");
+        if name != "never" {
+            sandbox.line(&format!("start {name}")).output().ok();
+        }
+    }
+    // A reboot: every process is gone, the monitors first.
+    let ids = sandbox.line("ps -q --no-trunc").output().ok();
+    for id in ids.lines() {
+        let state = std::fs::read_to_string(folder(&sandbox, id).join("state.json")).unwrap();
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+        let pid = nix::unistd::Pid::from_raw(state["monitor"]["pid"].as_i64().unwrap() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    for name in ["always", "unless", "fail"] {
+        wait_exited(&sandbox, name);
+    }
+    let names = |sandbox: &Sandbox| {
+        let mut names: Vec<String> =
+            sandbox.runr(["ps", "--format", "{{.Names}}"]).output().ok().lines().map(str::to_owned).collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(names(&sandbox), "");
+    sandbox.line("start --all --filter should-start-on-boot=true").output().ok();
+    assert_eq!(names(&sandbox), "always unless");
+    sandbox.line("start --all --filter restart-policy=always").output().ok();
+    assert_eq!(names(&sandbox), "always never unless");
+    for name in ["always", "never", "unless"] {
+        sandbox.line(&format!("update --restart no {name}")).output().ok();
+    }
+}
+
+#[test]
+fn a_monitor_that_is_asked_to_end_ends_its_container_until_the_next_boot() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "trap 'exit 3' TERM; while :; do sleep 0.02; done";
+    let id = create(&sandbox, "--name c --restart unless-stopped", script);
+    sandbox.line("start c").output().ok();
+    let state = || {
+        let text = std::fs::read_to_string(folder(&sandbox, &id).join("state.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    // What a service manager sends at shutdown; the trap is set as soon as the loop runs.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let pid = nix::unistd::Pid::from_raw(state()["monitor"]["pid"].as_i64().unwrap() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    wait_exited(&sandbox, "c");
+    assert_eq!((state()["exit_code"].as_i64(), state()["stopped_by_user"].as_bool()), (Some(3), Some(false)));
+    assert_eq!(sandbox.line("start --all --filter should-start-on-boot=true").output().ok(), format!("{id}\n"));
+    sandbox.line("update --restart no c").output().ok();
+}
+
+/// What `docs/systemd` offers is what systemd takes, and its command line is one of runr's.
+#[test]
+fn the_unit_for_boot_is_well_formed() {
+    let unit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd/runr-restart.service");
+    let text = std::fs::read_to_string(&unit).unwrap();
+    let command = text.lines().find_map(|l| l.strip_prefix("ExecStart=%h/.local/bin/runr ")).unwrap();
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.line(command).output().ok(), "", "nothing is there to be started");
+    need!(tool("systemd-analyze"));
+    let copy = text.replace("%h/.local/bin/runr", sandbox.dir().join("bin/runr").to_str().unwrap());
+    let copy = sandbox.write("runr-restart.service", copy.replace("Documentation=man:runr-start(1)\n", ""));
+    let said = sandbox.command("systemd-analyze").args(["verify", "--user"]).arg(copy).output();
+    assert!(said.code() == 0 && said.stderr.is_empty(), "{said:?}");
 }

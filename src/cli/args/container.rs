@@ -194,7 +194,7 @@ pub(crate) struct NamespaceArgs {
     /// Cgroup namespace: private, host
     #[arg(long, value_name = "MODE")]
     pub(crate) cgroupns: Option<String>,
-    /// Map users: first inside, first outside, how many
+    /// Map users: first inside, first outside (0 is the caller, then the subordinate ids; @ID is an id of this machine), count
     #[arg(long, value_name = "INSIDE:OUTSIDE:COUNT", value_delimiter = ',')]
     pub(crate) uidmap: Vec<String>,
     /// Map groups, likewise

@@ -7,6 +7,7 @@
 pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
@@ -16,6 +17,7 @@ pub(crate) mod locate;
 pub(crate) mod parse;
 pub(crate) mod ps;
 pub(crate) mod system;
+pub(crate) mod update;
 
 use super::commands;
 use super::{Context, Exit};
@@ -90,6 +92,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::create::run,
     ),
     entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
+    entry::<update::UpdateArgs>(
+        &["update", "container update"],
+        "Change settings of containers",
+        commands::update::run,
+    ),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
     entry::<ps::PsArgs>(
@@ -124,6 +131,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
+    entry::<files::CpArgs>(
+        &["cp", "container cp"],
+        "Copy files between containers and this machine",
+        commands::cp::run,
+    ),
     entry::<system::InspectArgs>(&["inspect"], "Show everything about containers or images", commands::inspect::run),
     entry::<system::ContainerInspectArgs>(
         &["container inspect"],

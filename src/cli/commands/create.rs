@@ -41,8 +41,9 @@ pub(super) fn make(context: &Context, store: &Store, mut request: CreateRequest)
     for word in &mut request.options.requires {
         *word = ops::containers::find(store, word).doing(|| "--requires")?.record.id;
     }
+    ops::joins::pin(store, &mut request.options)?;
     let options = request.options.clone();
-    let map = ops::idmap::for_options(&options)?;
+    let map = ops::idmap::for_options(store, &options)?;
     if let Some(path) = options.cidfile.as_ref().filter(|path| path.exists()) {
         return Err(Error::conflict(format!(
             "container id file found, make sure the other container isn't running or delete `{}`",

@@ -97,7 +97,7 @@ fn image_rows(usage: &Usage, now: Timestamp) -> Vec<Value> {
 }
 
 fn container_rows(usage: &Usage, now: Timestamp) -> Vec<Value> {
-    let facts = Facts { now, full: false, images: ImageSizes::default() };
+    let facts = Facts { now, zone: jiff::tz::TimeZone::system(), full: false, images: ImageSizes::default() };
     usage.containers.iter().map(|c| container::row(&c.container, &facts, Some(c.written))).collect()
 }
 

@@ -7,6 +7,7 @@ use super::super::output::container::{self, Facts};
 use super::super::output::filter::Filters;
 use super::super::output::listing::{self, Format};
 use super::super::output::{document, time};
+use super::super::template::{add_fields, method, with_fields};
 use super::super::{Context, Exit, typed};
 use crate::base::{Error, Result};
 use crate::ops::container_list::{self, ImageSizes};
@@ -16,6 +17,7 @@ use crate::state::containers::{Container, short};
 use crate::store::Store;
 use clap::ArgMatches;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -117,7 +119,9 @@ impl Plan {
 
     fn print(&self, store: &Store, args: &PsArgs, filters: &Filters) -> Result<Printed> {
         let (mut good, mut damaged) = (Vec::new(), Vec::new());
-        for entry in container_list::all(store)? {
+        let entries =
+            if wants_all(args, filters) { container_list::all(store)? } else { container_list::alive(store)? };
+        for entry in entries {
             match entry {
                 Entry::Good(container) => good.push(*container),
                 Entry::Damaged { id, error } => damaged.push((id, error)),
@@ -131,7 +135,7 @@ impl Plan {
         };
         sort(&mut shown, args.sort.as_deref())?;
         let images = if self.size { ImageSizes::load(store)? } else { ImageSizes::default() };
-        let facts = Facts { now: Timestamp::now(), full: args.no_trunc, images };
+        let facts = Facts { now: Timestamp::now(), zone: TimeZone::system(), full: args.no_trunc, images };
         // They are listed where all are, so that `rm $(runr ps -aq)` takes them along.
         let listed = if args.all && args.filter.is_empty() { &damaged[..] } else { &[] };
         let listed = match &self.form {
@@ -147,12 +151,17 @@ impl Plan {
                 document::pretty(&shown.iter().map(object).collect())?
             }
             Form::Rows(format) => {
+                let template = args.format.clone().unwrap_or_else(|| default_template(args));
                 let row = |(c, written): &(Container, Option<u64>)| {
+                    // A thousand rows of the plain table have no time for fields that nobody can see.
+                    if args.format.is_none() && !args.ns && !args.pod {
+                        return container::table_row(c, &facts, *written).into();
+                    }
                     let mut row = container::row(c, &facts, *written);
                     if let Value::Object(map) = &mut row
-                        && (args.ns || args.format.is_some())
+                        && NAMESPACES.iter().any(|(column, ..)| template.contains(column))
                     {
-                        super::super::template::add_fields(map, namespaces(c, |(column, _, _)| column));
+                        add_fields(map, namespaces(c, |(column, _, _)| column));
                     }
                     row
                 };
@@ -184,16 +193,17 @@ fn default_template(args: &PsArgs) -> String {
     columns
 }
 
-/// Which containers are meant: the running ones, unless something asks for more.
-fn selected(store: &Store, all: Vec<Container>, args: &PsArgs, filters: &Filters) -> Result<Vec<Container>> {
-    let mut shown = filtered(store, all, filters)?;
-    let wants_all = args.all
+/// The running ones are meant, unless something asks for more.
+fn wants_all(args: &PsArgs, filters: &Filters) -> bool {
+    args.all
         || args.latest
         || args.last.is_some_and(|n| n >= 0)
-        || ["status", "exited"].iter().any(|key| filters.values(key).next().is_some());
-    if !wants_all {
-        shown.retain(|c| c.state.status.is_alive());
-    }
+        || ["status", "exited"].iter().any(|key| filters.values(key).next().is_some())
+}
+
+/// Which of the containers are meant.
+fn selected(store: &Store, all: Vec<Container>, args: &PsArgs, filters: &Filters) -> Result<Vec<Container>> {
+    let mut shown = filtered(store, all, filters)?;
     if args.latest {
         shown.truncate(1);
     } else if let Some(count) = args.last.and_then(|n| usize::try_from(n).ok()) {
@@ -226,10 +236,7 @@ fn damaged_row(store: &Store, id: &str, full: bool) -> Value {
         ("State".to_owned(), json!("dead")),
         ("Status".to_owned(), json!("Dead (damaged)")),
     ]);
-    super::super::template::with_fields(
-        row,
-        Map::from_iter([("Label".to_owned(), super::super::template::method(Map::new()))]),
-    )
+    with_fields(row, Map::from_iter([("Label".to_owned(), method(Map::new()))]))
 }
 
 fn sort(shown: &mut [(Container, Option<u64>)], key: Option<&str>) -> Result<()> {

@@ -12,7 +12,8 @@ use crate::base::{Error, Result};
 use crate::ops::container_list;
 use crate::ops::start::{self, Caller, Taken};
 use crate::spec::ContainerOptions;
-use crate::spec::options::SdNotify;
+use crate::spec::options::{RestartPolicy, SdNotify};
+use crate::state::containers::Container;
 use crate::state::{Containers, Entry, NewContainer};
 use crate::store::Store;
 use crate::supervise::client;
@@ -62,19 +63,54 @@ fn words(args: &StartArgs, store: &Store) -> Result<Vec<String>> {
         }
         (true, true) => {}
     }
-    let filters = Filters::parse(&args.filter, &ps::FILTERS)?;
-    let good = container_list::all(store)?.into_iter().filter_map(|entry| match entry {
-        Entry::Good(container) => Some(*container),
-        Entry::Damaged { .. } => None,
-    });
-    let mut chosen = ps::filtered(store, good.collect(), &filters)?;
     if args.latest {
-        chosen.truncate(1);
-    } else {
-        // The oldest first: what others were made to use.
-        chosen.reverse();
+        return latest(store);
     }
+    let mut keys = ps::FILTERS.to_vec();
+    keys.extend(["restart-policy", "should-start-on-boot"]);
+    keys.sort_unstable();
+    keys.dedup();
+    let filters = Filters::parse(&args.filter, &keys)?;
+    let mut chosen = ps::filtered(store, good(store)?, &filters)?;
+    chosen.retain(|c| {
+        filters.any("restart-policy", |policy| policy == policy_word(c.record.options.restart))
+            && filters.any("should-start-on-boot", |wanted| wanted == starts_on_boot(c).to_string())
+    });
+    // The oldest first: what others were made to use.
+    chosen.reverse();
     Ok(chosen.into_iter().map(|c| c.record.id).collect())
+}
+
+/// All that can be read, the youngest first.
+fn good(store: &Store) -> Result<Vec<Container>> {
+    let all = container_list::all(store)?.into_iter();
+    Ok(all.filter_map(|entry| if let Entry::Good(container) = entry { Some(*container) } else { None }).collect())
+}
+
+/// The id of the last container that was made.
+pub(super) fn latest(store: &Store) -> Result<Vec<String>> {
+    let youngest = good(store)?.into_iter().next().ok_or_else(|| Error::not_found("there is no container"))?;
+    Ok(vec![youngest.record.id])
+}
+
+fn policy_word(policy: RestartPolicy) -> &'static str {
+    match policy {
+        RestartPolicy::No => "no",
+        RestartPolicy::OnFailure(_) => "on-failure",
+        RestartPolicy::Always => "always",
+        RestartPolicy::UnlessStopped => "unless-stopped",
+    }
+}
+
+/// docker's rule for the time after a boot: of those that were started before, `always` starts, and `unless-stopped` unless
+/// somebody had stopped it.
+fn starts_on_boot(container: &Container) -> bool {
+    let meant = match container.record.options.restart {
+        RestartPolicy::Always => true,
+        RestartPolicy::UnlessStopped => !container.state.stopped_by_user,
+        RestartPolicy::No | RestartPolicy::OnFailure(_) => false,
+    };
+    meant && container.state.started.is_some()
 }
 
 /// Starts one container and leaves it to itself.

@@ -8,6 +8,7 @@ use crate::spec::options::MountKind;
 use crate::state::Status;
 use crate::state::containers::{Container, short};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 /// Go's zero time in seconds since 1970: podman's "never".
@@ -18,10 +19,32 @@ const NEVER_SECONDS: i64 = -62_135_596_800;
 pub(crate) struct Facts {
     /// The moment of the list.
     pub(crate) now: Timestamp,
+    /// The zone in which times are shown.
+    pub(crate) zone: TimeZone,
     /// Ids, commands and mounts in full.
     pub(crate) full: bool,
     /// How large images are, where that is shown.
     pub(crate) images: ImageSizes,
+}
+
+/// The row of docker's own table: its fields and no others.
+pub(crate) fn table_row(c: &Container, facts: &Facts, written: Option<u64>) -> Map<String, Value> {
+    let record = &c.record;
+    let created = time::parse(&record.created);
+    let command = command_line(&record.command);
+    let command = if facts.full { command } else { ellipsis(&command, 20) };
+    let id = if facts.full { record.id.as_str() } else { short(&record.id) };
+    let pairs: [(&str, Value); 8] = [
+        ("Command", Value::from(command).to_string().into()),
+        ("ID", id.into()),
+        ("Image", image(c).into()),
+        ("Names", record.name.as_str().into()),
+        ("Ports", "".into()),
+        ("RunningFor", created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, facts.now)).into()),
+        ("Size", size(written, facts.images.of(c)).into()),
+        ("Status", status(c, facts.now).into()),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// The row of a template: docker's fields, which `json` shows, and podman's beside them. `written` is what it wrote, when that is
@@ -29,44 +52,28 @@ pub(crate) struct Facts {
 pub(crate) fn row(c: &Container, facts: &Facts, written: Option<u64>) -> Value {
     let (record, state) = (&c.record, &c.state);
     let created = time::parse(&record.created);
-    let since = created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, facts.now));
-    let command = command_line(&record.command);
-    let command = if facts.full { command } else { ellipsis(&command, 20) };
-    let id = if facts.full { record.id.as_str() } else { short(&record.id) };
     let labels = labels(c);
     let pairs: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let sources = record.options.mounts.iter().map(|m| mount_source(&m.kind)).filter(|s| !s.is_empty());
     let mounts: Vec<String> = sources.map(|s| if facts.full { s } else { ellipsis(&s, 15) }).collect();
     let volumes = record.options.mounts.iter().filter(|m| matches!(m.kind, MountKind::Volume { .. })).count();
-    let size = match (written, facts.images.of(c)) {
-        (None, _) => "0B".to_owned(),
-        (Some(own), None) => units::human_size(own),
-        (Some(own), Some(image)) => {
-            format!("{} (virtual {})", units::human_size(own), units::human_size(own.saturating_add(image)))
-        }
-    };
-    let docker = object(json!({
-        "Command": Value::from(command).to_string(),
-        "CreatedAt": created.map_or_else(|| "N/A".to_owned(), time::local),
-        "ID": id,
-        "Image": image(c),
+    let mut docker = table_row(c, facts, written);
+    let since = docker.get("RunningFor").cloned();
+    docker.extend(object(json!({
+        "CreatedAt": created.map_or_else(|| "N/A".to_owned(), |t| time::in_zone(t, &facts.zone)),
         "Labels": pairs.join(","),
         "LocalVolumes": volumes.to_string(),
         "Mounts": mounts.join(","),
-        "Names": record.name,
         "Networks": network(c),
         "Platform": null,
-        "Ports": "",
-        "RunningFor": since,
-        "Size": size,
         "State": state.status.word(),
-        "Status": status(c, facts.now),
-    }));
+    })));
+    docker.sort_keys();
     let image_id = record.image.as_ref().map_or("", |i| i.id.hex());
     let podman = json!({
         "AutoRemove": record.options.remove,
         "CIDFile": record.options.cidfile,
-        "Created": created.map_or_else(|| "N/A".to_owned(), time::local_nanos),
+        "Created": created.map_or_else(|| "N/A".to_owned(), |t| time::in_zone_with_fraction(t, &facts.zone)),
         "CreatedHuman": since,
         "CreatedSince": since,
         "ExitCode": state.exit_code.unwrap_or(0),
@@ -85,6 +92,17 @@ pub(crate) fn row(c: &Container, facts: &Facts, written: Option<u64>) -> Value {
     let mut also = object(podman);
     also.insert("Label".to_owned(), method(labels.into_iter().map(|(k, v)| (k, v.into())).collect()));
     with_fields(docker, also)
+}
+
+/// `2B (virtual 21.5MB)`; docker has `0B` where nobody looked.
+fn size(written: Option<u64>, image: Option<u64>) -> String {
+    match (written, image) {
+        (None, _) => "0B".to_owned(),
+        (Some(own), None) => units::human_size(own),
+        (Some(own), Some(image)) => {
+            format!("{} (virtual {})", units::human_size(own), units::human_size(own.saturating_add(image)))
+        }
+    }
 }
 
 /// The object that `podman ps --format json` has for a container; `written` only with `--size`.
@@ -226,7 +244,12 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { now: "2026-01-01T01:00:00Z".parse().unwrap(), full: false, images: ImageSizes::default() }
+        Facts {
+            now: "2026-01-01T01:00:00Z".parse().unwrap(),
+            zone: TimeZone::UTC,
+            full: false,
+            images: ImageSizes::default(),
+        }
     }
 
     #[test]
@@ -274,5 +297,9 @@ mod tests {
         let keys: Vec<&String> = keys.as_object().unwrap().keys().collect();
         assert_eq!(keys.len(), 15, "docker's and no others: {keys:?}");
         assert!(!render("{{.}}").contains("AutoRemove"));
+        assert_eq!(
+            render("{{.CreatedAt}}|{{.Created}}"),
+            "2026-01-01 00:00:00 +0000 UTC|2026-01-01 00:00:00.5 +0000 UTC"
+        );
     }
 }

@@ -89,6 +89,13 @@ impl Output {
         }
     }
 
+    /// Tells a person something on stderr that no script waits for.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.errors_only {
+            self.diagnostic(&format!("{text}\n"));
+        }
+    }
+
     /// Writes to stderr. When that fails there is nobody left to tell.
     fn diagnostic(&self, text: &str) {
         let _ = std::io::stderr().lock().write_all(text.as_bytes());

@@ -18,16 +18,17 @@ pub(crate) fn ago(time: Timestamp, now: Timestamp) -> String {
 
 /// `2026-01-31 13:05:00 +0100 CET`, in the caller's time zone, as Go prints a time without its fraction.
 pub(crate) fn local(time: Timestamp) -> String {
-    in_zone(time, TimeZone::system())
+    in_zone(time, &TimeZone::system())
 }
 
-/// The same with its fraction, as far as there is one: podman's `.Created`.
-pub(crate) fn local_nanos(time: Timestamp) -> String {
-    time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.f %z %Z").to_string()
+/// The same, for many times in one zone.
+pub(crate) fn in_zone(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
-fn in_zone(time: Timestamp, zone: TimeZone) -> String {
-    time.to_zoned_datetime(zone).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+/// The same with its fraction, as far as there is one.
+pub(crate) fn in_zone_with_fraction(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.f %z %Z").to_string()
 }
 
 #[cfg(test)]
@@ -37,7 +38,7 @@ mod tests {
     #[test]
     fn as_docker_prints_them() {
         let time = parse("2026-01-31T12:05:00.123456789Z").unwrap();
-        assert_eq!(in_zone(time, TimeZone::UTC), "2026-01-31 12:05:00 +0000 UTC");
+        assert_eq!(in_zone(time, &TimeZone::UTC), "2026-01-31 12:05:00 +0000 UTC");
         let later = |seconds: i64| Timestamp::from_second(time.as_second() + seconds).unwrap();
         for (seconds, text) in [
             (0, "Less than a second ago"),

@@ -41,7 +41,8 @@ pub(crate) fn user(text: &str) -> Result<String> {
             }
             Ok(text.to_owned())
         }
-        "auto" | "container" | "ns" => Err(not_yet(&format!("--userns {text}"))),
+        "container" | "ns" => mode("userns", text, &["host", "keep-id", "nomap"]),
+        "auto" => Err(not_yet(&format!("--userns {text}"))),
         _ => Err(bad(format!("unknown mode `{text}`: use host, keep-id or nomap"))),
     }
 }
@@ -49,7 +50,11 @@ pub(crate) fn user(text: &str) -> Result<String> {
 /// One `--uidmap` or `--gidmap`: `INSIDE:OUTSIDE[:COUNT]`.
 pub(crate) fn id_map(flag: &str, text: &str) -> Result<String> {
     let parts: Vec<&str> = text.split(':').collect();
-    let numbers = parts.iter().all(|p| p.parse::<u32>().is_ok());
+    let numbers = parts.iter().enumerate().all(|(i, part)| {
+        // `@` before the second one: an id of the host.
+        let digits = if i == 1 { part.strip_prefix('@').unwrap_or(part) } else { part };
+        digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u32>().is_ok()
+    });
     if !numbers || !(2..=3).contains(&parts.len()) || parts.get(2) == Some(&"0") {
         return Err(Error::usage(format!("--{flag}: invalid map `{text}`: use INSIDE:OUTSIDE:COUNT")));
     }
@@ -90,6 +95,7 @@ mod tests {
         ] {
             assert_eq!(user(text).is_ok(), good, "{text}");
         }
+        assert!(id_map("uidmap", "0:@1:2").is_ok() && id_map("uidmap", "@0:1:2").is_err());
         assert!(id_map("uidmap", "0:1:2").is_ok() && id_map("uidmap", "0:1").is_ok());
         assert!(
             id_map("uidmap", "0:1:0").is_err() && id_map("uidmap", "0").is_err() && id_map("uidmap", "a:b:c").is_err()

@@ -12,13 +12,17 @@
 //! - `files`: rotation, and which file follows which
 //! - `stamp`: the time of records
 //! - `k8s`, `json`: the two formats, both directions
+//! - `read`: from the oldest file to the newest, while they are written and changed; `backward`: the last lines
 
+mod backward;
 pub mod files;
 pub mod json;
 pub mod k8s;
+pub mod read;
 pub mod settings;
 pub mod stamp;
 
+pub use read::{Next, Reader};
 pub use settings::{Driver, Format, Settings};
 
 use std::borrow::Cow;
@@ -85,3 +89,6 @@ impl Record<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

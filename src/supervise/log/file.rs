@@ -27,7 +27,7 @@ pub(super) struct FileLog {
     /// Bytes of records that were not written.
     lost: u64,
     /// No try to open the file before this time.
-    retry_at: u64,
+    pub(super) retry_at: u64,
 }
 
 #[derive(Debug)]

@@ -41,6 +41,11 @@ impl Log {
         Ok(Self { sink, stamper: Stamper::default() })
     }
 
+    /// A log that keeps nothing.
+    pub fn off() -> Self {
+        Self { sink: Sink::Nowhere, stamper: Stamper::default() }
+    }
+
     /// True when nothing is kept, so that output without a reader need not even be read.
     pub fn is_off(&self) -> bool {
         matches!(self.sink, Sink::Nowhere)
@@ -65,3 +70,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Any bytes in, the same bytes out: through both formats, rotation, restarts, a full disk and readers at the same time.
+
+use super::*;
+use crate::state::log::{Content, Next, Reader, files};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn options(driver: &str, log_options: &[(&str, &str)]) -> ContainerOptions {
+    let log_options = log_options.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    ContainerOptions { log_driver: Some(driver.to_owned()), log_options, ..ContainerOptions::default() }
+}
+
+fn reader(options: &ContainerOptions, folder: &Path) -> Reader {
+    Reader::open(&Settings::of(options).unwrap(), folder).unwrap().unwrap()
+}
+
+/// Adds what there is to both streams' bytes; returns the lost bytes that were noted.
+fn read_on(reader: &mut Reader, streams: &mut [Vec<u8>; 2]) -> u64 {
+    let mut noted = 0;
+    loop {
+        match reader.read().unwrap() {
+            Next::Record(record) => match record.content {
+                Content::Bytes(bytes) => streams[record.stream.index()].extend_from_slice(&bytes),
+                Content::Unfinished => {}
+                Content::Lost(n) => noted += n,
+            },
+            Next::Damaged => {}
+            Next::End => return noted,
+        }
+    }
+}
+
+fn read_all(options: &ContainerOptions, folder: &Path) -> [Vec<u8>; 2] {
+    let mut streams = [Vec::new(), Vec::new()];
+    read_on(&mut reader(options, folder), &mut streams);
+    streams
+}
+
+/// A step of a container's life.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(Stream, Vec<u8>),
+    EndRun,
+    /// The monitor is killed; the next one opens the log anew.
+    Killed,
+    /// A follower looks.
+    Look,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let bytes = prop_oneof![
+        4 => proptest::collection::vec(prop_oneof![3 => any::<u8>(), 1 => Just(b'\n')], 0..200),
+        2 => "[a-zé€😀\n]{0,80}".prop_map(String::into_bytes),
+        1 => (1usize..200_000, any::<u8>()).prop_map(|(n, b)| vec![b; n]),
+    ];
+    let write = (prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)], bytes);
+    let step = prop_oneof![
+        8 => write.prop_map(|(stream, bytes)| Step::Write(stream, bytes)),
+        1 => Just(Step::EndRun),
+        1 => Just(Step::Killed),
+        2 => Just(Step::Look),
+    ];
+    proptest::collection::vec(step, 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_bytes_come_back(steps in steps(), json in any::<bool>(), rotated in any::<bool>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let limits: &[(&str, &str)] = if rotated { &[("max-size", "3k"), ("max-file", "1000")] } else { &[] };
+        let options = options(if json { "json-file" } else { "k8s-file" }, limits);
+        let mut log = Log::open(&options, dir.path()).unwrap();
+        let mut follower = reader(&options, dir.path());
+        let mut seen = [Vec::new(), Vec::new()];
+        let mut expected = [Vec::new(), Vec::new()];
+        for step in &steps {
+            match step {
+                Step::Write(stream, bytes) => {
+                    log.write(*stream, bytes);
+                    expected[stream.index()].extend_from_slice(bytes);
+                }
+                Step::EndRun => log.end_run(),
+                Step::Killed => {
+                    // Up to three bytes of a character may wait in memory: a kill loses them, as it loses a pipe's content.
+                    log.end_run();
+                    log = Log::open(&options, dir.path()).unwrap();
+                }
+                Step::Look => {
+                    read_on(&mut follower, &mut seen);
+                    for stream in Stream::ALL {
+                        let (seen, expected) = (&seen[stream.index()], &expected[stream.index()]);
+                        prop_assert!(expected.starts_with(seen) && seen.len() + 3 >= expected.len());
+                    }
+                }
+            }
+        }
+        log.end_run();
+        read_on(&mut follower, &mut seen);
+        prop_assert!(seen == expected, "the follower");
+        prop_assert!(read_all(&options, dir.path()) == expected, "from the start");
+    }
+
+    #[test]
+    fn the_last_lines_are_the_last_lines(text in "[ab\n]{0,400}", lines in 0u64..30, cut in 1usize..50) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options("k8s-file", &[("max-size", "700"), ("max-file", "1000")]);
+        let mut log = Log::open(&options, dir.path()).unwrap();
+        text.as_bytes().chunks(cut).for_each(|piece| log.write(Stream::Stdout, piece));
+        let mut reader = reader(&options, dir.path());
+        reader.seek_last(lines).unwrap();
+        let mut found = [Vec::new(), Vec::new()];
+        read_on(&mut reader, &mut found);
+        let all: Vec<&str> = text.split_inclusive('\n').collect();
+        let expected = all[all.len().saturating_sub(lines as usize)..].concat();
+        prop_assert_eq!(String::from_utf8(found[0].clone()).unwrap(), expected);
+    }
+}
+
+#[test]
+fn rotation_keeps_as_many_files_of_about_that_size_as_asked() {
+    for (limits, files_kept, most) in [
+        (&[("max-size", "10k"), ("max-file", "3")][..], 3, 30_000),
+        (&[("max-size", "10k")], 2, 10_000),
+        (&[("max-size", "10k"), ("max-file", "1")], 2, 10_000),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options("k8s-file", limits);
+        let mut log = Log::open(&options, dir.path()).unwrap();
+        let text: String = (0..5000).map(|i| format!("line {i}\n")).collect();
+        log.write(Stream::Stdout, text.as_bytes());
+        let sizes: Vec<u64> =
+            std::fs::read_dir(dir.path().join("log")).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).collect();
+        assert_eq!(sizes.len(), files_kept, "{limits:?}");
+        let sum: u64 = sizes.iter().sum();
+        assert!(sum <= most && sum * 3 > most, "{limits:?}: {sizes:?}");
+        let [out, _] = read_all(&options, dir.path());
+        assert!(text.as_bytes().ends_with(&out) && out.starts_with(b"line "), "whole lines, the last ones");
+    }
+}
+
+#[test]
+fn a_reader_in_another_thread_misses_nothing_while_files_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options("k8s-file", &[("max-size", "20k"), ("max-file", "1000")]);
+    let mut expected = Vec::new();
+    let done = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let follower = scope.spawn(|| {
+            let mut reader = reader(&options, dir.path());
+            let mut streams = [Vec::new(), Vec::new()];
+            loop {
+                let over = done.load(Ordering::SeqCst);
+                read_on(&mut reader, &mut streams);
+                if over {
+                    return streams;
+                }
+            }
+        });
+        let mut log = Log::open(&options, dir.path()).unwrap();
+        for i in 0..40_000 {
+            let line = format!("line {i} {}\n", "x".repeat(i % 40));
+            log.write(Stream::Stdout, line.as_bytes());
+            expected.extend_from_slice(line.as_bytes());
+        }
+        done.store(true, Ordering::SeqCst);
+        follower.join().unwrap()
+    });
+    assert!(seen[0] == expected);
+    assert!(files::older(&dir.path().join("log/ctr.log")).unwrap().len() > 50);
+}
+
+#[test]
+fn nothing_is_made_before_the_first_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(&options("k8s-file", &[]), dir.path()).unwrap();
+    log.write(Stream::Stdout, b"");
+    log.end_run();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    for driver in ["none", "passthrough"] {
+        let mut log = Log::open(&options(driver, &[]), dir.path()).unwrap();
+        assert!(log.is_off());
+        log.write(Stream::Stdout, b"x\n");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn what_could_not_be_written_is_noted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("container");
+    std::fs::create_dir(&folder).unwrap();
+    // A file where the log's folder should be: opening fails whoever runs this test.
+    std::fs::write(folder.join("log"), "").unwrap();
+    let options = options("k8s-file", &[]);
+    let mut log = Log::open(&options, &folder).unwrap();
+    log.write(Stream::Stdout, b"gone\n");
+    std::fs::remove_file(folder.join("log")).unwrap();
+    let Sink::File(file) = &mut log.sink else { panic!() };
+    file.retry_at = 0;
+    log.write(Stream::Stdout, b"back\n");
+    log.write(Stream::Stdout, b"again\n");
+    let mut streams = [Vec::new(), Vec::new()];
+    let noted = read_on(&mut reader(&options, &folder), &mut streams);
+    assert_eq!((streams[0].as_slice(), noted), (&b"back\nagain\n"[..], 45));
+}
+
+#[test]
+fn half_a_record_of_a_power_cut_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options("k8s-file", &[]);
+    Log::open(&options, dir.path()).unwrap().write(Stream::Stdout, b"one\ntwo\n");
+    let path = dir.path().join("log/ctr.log");
+    let bytes = std::fs::read(&path).unwrap();
+    for cut in 1..45 {
+        std::fs::write(&path, &bytes[..bytes.len() - cut]).unwrap();
+        Log::open(&options, dir.path()).unwrap().write(Stream::Stdout, b"three\n");
+        let [out, _] = read_all(&options, dir.path());
+        assert!(out.starts_with(b"one") || cut > 42, "{cut}");
+        assert!(out.ends_with(b"three\n"), "{cut}");
+    }
+}
+
+#[test]
+fn dockers_attributes_stand_in_every_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options("json-file", &[("labels", "app,none"), ("env", "MODE"), ("tag", "t")]);
+    options.labels = BTreeMap::from([("app".into(), "web".into()), ("other".into(), "x".into())]);
+    options.env = vec!["MODE=a=b".into(), "X=y".into()];
+    Log::open(&options, dir.path()).unwrap().write(Stream::Stdout, b"x\n");
+    let text = std::fs::read_to_string(dir.path().join("log/ctr.log")).unwrap();
+    assert!(text.contains(r#""attrs":{"MODE":"a=b","app":"web","tag":"t"}"#), "{text}");
+}
