@@ -13,6 +13,7 @@
 #[macro_use]
 mod support;
 
+mod check;
 mod cli;
 mod conformance;
 mod cp;
@@ -20,9 +21,11 @@ mod crash;
 mod docs;
 mod durability;
 mod escape;
+mod events;
 mod exec;
 mod format;
 mod hostile;
+mod housekeeping;
 mod hub;
 mod join;
 mod kill;

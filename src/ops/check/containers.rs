@@ -15,9 +15,14 @@ const LOOKS: u32 = 3;
 
 impl Check<'_> {
     pub(super) fn containers(&mut self) -> Result<()> {
-        // What dead monitors left is settled by every command that lists, and is no damage.
-        drop(orphans::list(self.store)?);
-        for entry in Containers::new(self.store.paths()).list()? {
+        let all = Containers::new(self.store.paths());
+        for entry in all.list()? {
+            if let Entry::Good(container) = entry {
+                // What dead monitors left is settled by every command that lists, and is no damage.
+                orphans::settle(self.store, &container)?;
+            }
+        }
+        for entry in all.list()? {
             match entry {
                 Entry::Good(container) => self.good(&container)?,
                 Entry::Damaged { id, error } => self.damaged(&id, &error.to_string()),

@@ -56,6 +56,10 @@ pub fn check(store: &Store, options: CheckOptions) -> Result<Vec<Finding>> {
     check.names()?;
     check.leftovers()?;
     check.unreferenced()?;
+    if options.repair {
+        // What the repairs threw away.
+        store.empty_trash()?;
+    }
     check.notes();
     Ok(check.findings)
 }

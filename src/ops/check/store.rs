@@ -54,7 +54,7 @@ impl Check<'_> {
     fn blobs_of_layers(&self) -> Result<HashMap<String, Digest>> {
         let mut found = HashMap::new();
         for summary in self.store.images()? {
-            for image in self.readable(&summary) {
+            for image in self.documents(&summary).into_iter().flatten() {
                 let pairs = image.config.rootfs.diff_ids.iter().zip(&image.manifest.layers);
                 found.extend(pairs.map(|(id, blob)| (id.hex().to_owned(), blob.digest.clone())));
             }
@@ -62,10 +62,10 @@ impl Check<'_> {
         Ok(found)
     }
 
-    /// The images of an id, as far as they can be read.
-    fn readable(&self, summary: &ImageSummary) -> Vec<Image> {
+    /// The images of an id, read from their blobs: what lists show comes from a cache.
+    fn documents(&self, summary: &ImageSummary) -> Vec<Result<Image>> {
         let load = |manifest: &Digest| self.store.load_image(&self.store.find_image(&manifest.to_string())?);
-        summary.manifests.iter().filter_map(|manifest| load(manifest).ok()).collect()
+        summary.manifests.iter().map(load).collect()
     }
 
     fn blob_is_there(&self, digest: &Digest) -> bool {
@@ -80,7 +80,9 @@ impl Check<'_> {
         let unpacked: HashSet<String> = layers.filter(|l| l.damage.is_none()).map(|l| l.hex).collect();
         for summary in store.images()? {
             let name = shown(&summary);
-            if let Some(why) = &summary.damaged {
+            let documents = self.documents(&summary);
+            let unreadable = documents.iter().find_map(|document| document.as_ref().err()).map(ToString::to_string);
+            if let Some(why) = unreadable {
                 let used = containers::image_users(store)?.users.iter().any(|user| user.image == summary.id);
                 self.found(format!("image `{name}` is damaged: {why}"), || {
                     if used && !force {
@@ -91,7 +93,7 @@ impl Check<'_> {
                 });
                 continue;
             }
-            for image in self.readable(&summary) {
+            for image in documents.into_iter().flatten() {
                 self.image(&summary, &image, &name, &unpacked)?;
             }
         }
