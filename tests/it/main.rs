@@ -14,6 +14,8 @@
 mod support;
 
 mod check;
+// mod scripts;
+
 mod cli;
 mod conformance;
 mod cp;
@@ -24,6 +26,7 @@ mod escape;
 mod events;
 mod exec;
 mod format;
+mod full_disk;
 mod health;
 mod hostile;
 mod housekeeping;
@@ -34,16 +37,17 @@ mod kill;
 mod life_flags;
 mod lifecycle;
 mod nss;
+mod others;
 mod parallel;
 mod powercut;
 mod protocol;
+mod pull;
 mod pull_command;
 mod readme;
 mod registry;
 mod rules;
 mod run;
 mod sandboxes;
-// mod scripts;
 mod stacking;
 mod start;
 mod store;
