@@ -69,24 +69,24 @@ fn everything_works(sandbox: &Sandbox) {
     assert_eq!(sandbox.line("system check").output().ok(), CLEAN);
 }
 
+fn damaged(way: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    let middle = bytes.len() / 2;
+    match way {
+        "truncated" => bytes.truncate(middle),
+        "flipped" => bytes[middle] ^= 1,
+        _ => bytes.clear(),
+    }
+    bytes
+}
+
 #[test]
 fn damaged_blobs() {
     need!(userns, shell);
     let sandbox = sandbox();
-    let truncated = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
-    let flipped = |bytes: &[u8]| {
-        let mut bytes = bytes.to_vec();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        bytes
-    };
-    let emptied = |_: &[u8]| Vec::new();
-    let ways: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 3] =
-        [("truncated", &truncated), ("flipped", &flipped), ("emptied", &emptied)];
-    for (way, damage) in ways {
+    for way in ["truncated", "flipped", "emptied"] {
         for at in 0..blobs(&sandbox).len() {
             let blob = blobs(&sandbox)[at].clone();
-            overwrite(&blob, &damage(&std::fs::read(&blob).unwrap()));
+            overwrite(&blob, &damaged(way, std::fs::read(&blob).unwrap()));
             let name = blob.file_name().unwrap().to_string_lossy().into_owned();
             let out = sandbox.line("system check").output();
             assert_eq!(out.code(), 1, "{way} {at}");
