@@ -23,6 +23,7 @@ pub mod joins;
 pub mod layers;
 pub mod lifecycle;
 pub mod linger;
+pub mod logs;
 pub mod obtain;
 pub mod plan;
 pub mod processes;
