@@ -70,7 +70,7 @@ fn document(container: &Container, image: &Execution) -> Value {
 
 fn state(container: &Container) -> Value {
     let state = &container.state;
-    json!({
+    let mut document = json!({
         "Status": state.status.word(),
         "Running": state.status.is_alive(),
         "Paused": state.status == Status::Paused,
@@ -83,7 +83,13 @@ fn state(container: &Container) -> Value {
         "Error": state.error.clone().unwrap_or_default(),
         "StartedAt": state.started.as_deref().unwrap_or(NEVER),
         "FinishedAt": state.finished.as_deref().unwrap_or(NEVER),
-    })
+    });
+    if let (Some(health), Value::Object(map)) = (&state.health, &mut document) {
+        // docker's name, and podman 3's.
+        map.insert("Health".to_owned(), health.document());
+        map.insert("Healthcheck".to_owned(), health.document());
+    }
+    document
 }
 
 fn host_config(options: &ContainerOptions) -> Value {
@@ -199,7 +205,7 @@ fn config(container: &Container, image: &Execution, image_name: &str) -> Value {
     put("StdinOnce", options.interactive.into());
     put("Env", environment(image, options).into());
     put("Cmd", json!(command));
-    if let Some(check) = &image.healthcheck {
+    if let Some(check) = options.health.over(image.healthcheck.as_ref()) {
         put("Healthcheck", json!(check));
     }
     put("Image", image_name.into());

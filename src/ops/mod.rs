@@ -13,6 +13,7 @@ pub mod events;
 pub mod exec;
 pub mod files;
 mod generated;
+pub mod health;
 pub mod idmap;
 pub mod image_list;
 pub mod images;

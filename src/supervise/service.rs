@@ -5,6 +5,7 @@
 
 use super::control::Listener;
 use super::finish;
+use super::health::Checks;
 use super::log::Log;
 use super::monitor::Assignment;
 use super::notify::{Ear, Notify};
@@ -46,6 +47,7 @@ pub(super) struct Service {
     pub(super) sessions: Vec<Session>,
     pub(super) stopping: Option<Stopping>,
     pub(super) execs: Execs,
+    pub(super) checks: Checks,
     log: Log,
     pub(super) listener: Listener,
     /// Until the container says that it is ready.
@@ -85,6 +87,7 @@ impl Service {
             sessions: vec![owner],
             stopping: None,
             execs: Execs::default(),
+            checks: Checks::default(),
             log,
             listener,
             ear: None,
@@ -151,6 +154,7 @@ impl Service {
         self.read_sessions();
         self.listen();
         self.check_deadlines();
+        self.turn_health();
         let code = self.read_signals();
         // After the signals: a session whose process has ended is over in this same turn.
         self.turn_execs();
@@ -191,7 +195,8 @@ impl Service {
     fn next_deadline(&self) -> Option<u64> {
         let stopping = self.stopping.as_ref().and_then(|s| s.kill_at);
         let process = self.process.as_ref().and_then(|p| p.deadline);
-        [stopping, process, self.restart_at].into_iter().flatten().min()
+        let health = self.process.as_ref().and(self.checks.deadline());
+        [stopping, process, self.restart_at, health].into_iter().flatten().min()
     }
 
     fn check_deadlines(&mut self) {

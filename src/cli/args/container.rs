@@ -1,5 +1,6 @@
 //! Flags of the commands about containers. Values stay text here; `cli::parse` gives them meaning.
 
+use super::health::HealthArgs;
 use super::image::SourceArgs;
 use clap::Args;
 
@@ -68,6 +69,8 @@ pub(crate) struct CreateArgs {
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) lifecycle: LifecycleArgs,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
     #[command(flatten)]
     pub(crate) image: ImageArgs,
     /// The image, then the command to run instead of the image's own

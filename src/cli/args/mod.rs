@@ -8,6 +8,7 @@ pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod files;
+pub(crate) mod health;
 pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
@@ -80,8 +81,12 @@ const fn unlisted<A: Args>(
 }
 
 /// What the words before a space are, for their `--help`.
-pub(crate) const GROUPS: &[(&str, &str)] =
-    &[("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage runr")];
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("container", "Manage containers"),
+    ("healthcheck", "Manage health checks"),
+    ("image", "Manage images"),
+    ("system", "Manage runr"),
+];
 
 /// All commands, in the order in which help lists them.
 pub(crate) const COMMANDS: &[CommandEntry] = &[
@@ -99,6 +104,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
+    entry::<health::HealthcheckRunArgs>(
+        &["healthcheck run"],
+        "Run a container's health check now",
+        commands::healthcheck::run,
+    ),
     entry::<ps::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",

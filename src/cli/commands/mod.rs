@@ -10,6 +10,7 @@ pub(crate) mod df;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod healthcheck;
 pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;

@@ -6,7 +6,7 @@ use super::super::args::container::{
 use super::super::args::image::SourceArgs;
 use super::super::args::locate::not_yet;
 use super::super::config::{Config, clean};
-use super::{env, host, key_value, life, mount, names, namespace, process, security};
+use super::{env, health, host, key_value, life, mount, names, namespace, process, security};
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
@@ -54,6 +54,7 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     security_options(args.security, config, &mut options)?;
     let replace = args.lifecycle.replace;
     lifecycle_options(args.lifecycle, config, &mut options)?;
+    options.health = health::options(args.health, config)?;
     if replace && options.name.is_none() {
         return Err(Error::usage("--replace needs --name: there is nothing to replace"));
     }
