@@ -30,3 +30,4 @@ pub mod pull;
 pub mod remove;
 pub mod start;
 pub mod usage;
+pub mod volumes_from;

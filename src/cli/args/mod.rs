@@ -102,6 +102,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "Change settings of containers",
         commands::update::run,
     ),
+    entry::<life::CloneArgs>(&["container clone"], "Make a container like another one", commands::clone::run),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
     entry::<health::HealthcheckRunArgs>(

@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod cleanup;
+pub(crate) mod clone;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
 pub(crate) mod cp;
