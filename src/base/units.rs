@@ -30,24 +30,36 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
 /// A size as docker prints it in `images` and `ps -s`: three significant digits, powers of 1000 (`7.8MB`, `118MB`, `0B`).
 pub fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{}{}", significant(value), UNITS[unit])
+    scaled(bytes, 1000.0, &UNITS, 3)
 }
 
-/// Go's `%.3g` for 0 ≤ value < 1000: three significant digits without trailing zeros.
-fn significant(value: f64) -> String {
-    let decimals = if value >= 100.0 {
-        0
+/// A size as docker prints it in `stats`: four significant digits, powers of 1024 (`1.727MiB`).
+pub fn binary_size(bytes: u64) -> String {
+    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 4)
+}
+
+fn scaled(bytes: u64, base: f64, units: &[&str], digits: usize) -> String {
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= base && unit + 1 < units.len() {
+        value /= base;
+        unit += 1;
+    }
+    format!("{}{}", significant(value, digits), units[unit])
+}
+
+/// Go's `%.3g` and `%.4g` for 0 ≤ value < 10000: so many significant digits, without trailing zeros.
+fn significant(value: f64, digits: usize) -> String {
+    let whole = if value >= 1000.0 {
+        4
+    } else if value >= 100.0 {
+        3
     } else if value >= 10.0 {
-        1
-    } else {
         2
+    } else {
+        1
     };
+    let decimals = digits.saturating_sub(whole);
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -68,6 +80,29 @@ pub fn human_duration(span: Duration) -> String {
         _ if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
         _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
         _ => format!("{} years", hours / 24 / 365),
+    }
+}
+
+/// A span of time as Go prints a `time.Duration`: `1h2m3.5s`, `31.5ms`, `0s`.
+pub fn go_duration(nanos: u64) -> String {
+    let decimal = |value: u64, unit: u64| {
+        let text = format!("{}.{:09}", value / unit, (value % unit) as u128 * 1_000_000_000 / u128::from(unit));
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let seconds = nanos / 1_000_000_000;
+    match nanos {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
+        1_000_000..1_000_000_000 => format!("{}ms", decimal(nanos, 1_000_000)),
+        _ => {
+            let rest = format!("{}s", decimal(nanos % 60_000_000_000, 1_000_000_000));
+            match (seconds / 3600, seconds / 60 % 60) {
+                (0, 0) => rest,
+                (0, minutes) => format!("{minutes}m{rest}"),
+                (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
+            }
+        }
     }
 }
 
@@ -105,6 +140,31 @@ mod tests {
             (1_240_000_000, "1.24GB"),
         ] {
             assert_eq!(human_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn sizes_and_spans_of_stats_and_top() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1_810_890, "1.727MiB"),
+            (200_704, "196KiB"),
+            (2_095_944_040, "1.952GiB"),
+            (u64::MAX, "16EiB"),
+        ] {
+            assert_eq!(binary_size(bytes), text);
+        }
+        for (nanos, text) in [
+            (0, "0s"),
+            (17, "17ns"),
+            (1_500, "1.5µs"),
+            (31_500_000, "31.5ms"),
+            (8_543_280_360, "8.54328036s"),
+            (60_000_000_000, "1m0s"),
+            (3_723_000_000_000, "1h2m3s"),
+        ] {
+            assert_eq!(go_duration(nanos), text);
         }
     }
 

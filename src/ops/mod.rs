@@ -27,4 +27,6 @@ pub mod prune;
 pub mod pull;
 pub mod remove;
 pub mod start;
+pub mod stats;
+pub mod top;
 pub mod usage;
