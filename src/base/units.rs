@@ -83,26 +83,21 @@ pub fn human_duration(span: Duration) -> String {
     }
 }
 
-/// A span of time as Go prints a `time.Duration`: `1h2m3.5s`, `31.5ms`, `0s`.
+/// A span of nanoseconds as Go prints it: `0s`, `250ms`, `1.5s`, `1m30s`, `2h0m0s`.
 pub fn go_duration(nanos: u64) -> String {
     let decimal = |value: u64, unit: u64| {
-        let text = format!("{}.{:09}", value / unit, (value % unit) as u128 * 1_000_000_000 / u128::from(unit));
+        let text = format!("{}.{:09}", value / unit, (value % unit) * (1_000_000_000 / unit));
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
-    let seconds = nanos / 1_000_000_000;
+    let (minutes, rest) = (nanos / 60_000_000_000, nanos % 60_000_000_000);
     match nanos {
         0 => "0s".to_owned(),
         1..1_000 => format!("{nanos}ns"),
         1_000..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
         1_000_000..1_000_000_000 => format!("{}ms", decimal(nanos, 1_000_000)),
-        _ => {
-            let rest = format!("{}s", decimal(nanos % 60_000_000_000, 1_000_000_000));
-            match (seconds / 3600, seconds / 60 % 60) {
-                (0, 0) => rest,
-                (0, minutes) => format!("{minutes}m{rest}"),
-                (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
-            }
-        }
+        _ if minutes == 0 => format!("{}s", decimal(rest, 1_000_000_000)),
+        _ if minutes < 60 => format!("{minutes}m{}s", decimal(rest, 1_000_000_000)),
+        _ => format!("{}h{}m{}s", minutes / 60, minutes % 60, decimal(rest, 1_000_000_000)),
     }
 }
 
@@ -144,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_spans_of_stats_and_top() {
+    fn sizes_read_like_those_of_stats() {
         for (bytes, text) in [
             (0, "0B"),
             (1023, "1023B"),
@@ -155,14 +150,19 @@ mod tests {
         ] {
             assert_eq!(binary_size(bytes), text);
         }
+    }
+
+    #[test]
+    fn durations_read_like_gos() {
         for (nanos, text) in [
             (0, "0s"),
-            (17, "17ns"),
+            (7, "7ns"),
             (1_500, "1.5µs"),
-            (31_500_000, "31.5ms"),
-            (8_543_280_360, "8.54328036s"),
-            (60_000_000_000, "1m0s"),
-            (3_723_000_000_000, "1h2m3s"),
+            (250_000_000, "250ms"),
+            (1_500_000_000, "1.5s"),
+            (30_000_000_000, "30s"),
+            (90_000_000_000, "1m30s"),
+            (7_200_000_000_000, "2h0m0s"),
         ] {
             assert_eq!(go_duration(nanos), text);
         }

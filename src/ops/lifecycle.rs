@@ -138,18 +138,19 @@ pub fn wait(store: &Store, word: &str, conditions: &[Condition]) -> Result<Optio
             let _ = channel.send(&Request::Wait, &[])?;
             let _ = channel.send(&Request::Watch, &[])?;
         }
-        if let Some(code) = holds(store, &id, conditions, &mut last)? {
+        // While its monitor has something to say a container is not gone: one made with `--rm` leaves no record of its end.
+        let watched = channel.is_some();
+        if let Some(code) = holds(store, &id, conditions, &mut last, watched)? {
             return Ok(code);
         }
         match channel {
             Some(channel) => {
                 while let Some(report) = next(&channel)? {
                     if let Report::Exited { code } = report {
-                        // A container made with `--rm` leaves no record of it.
                         last = Some(code);
                         break;
                     }
-                    if let Some(code) = holds(store, &id, conditions, &mut last)? {
+                    if let Some(code) = holds(store, &id, conditions, &mut last, true)? {
                         return Ok(code);
                     }
                 }
@@ -166,7 +167,7 @@ pub fn wait_any(store: &Store, words: &[String], conditions: &[Condition]) -> Re
     let ids = words.iter().map(|word| all.resolve(word)).collect::<Result<Vec<_>>>()?;
     loop {
         for id in &ids {
-            if let Some(code) = holds(store, id, conditions, &mut None)? {
+            if let Some(code) = holds(store, id, conditions, &mut None, false)? {
                 return Ok(code);
             }
         }
@@ -174,12 +175,18 @@ pub fn wait_any(store: &Store, words: &[String], conditions: &[Condition]) -> Re
     }
 }
 
-/// The exit code, in case a condition holds.
-fn holds(store: &Store, id: &str, conditions: &[Condition], last: &mut Option<i32>) -> Result<Option<Option<i32>>> {
+/// The exit code, in case a condition holds. With `watched` there is a monitor that has not said its last word.
+fn holds(
+    store: &Store,
+    id: &str,
+    conditions: &[Condition],
+    last: &mut Option<i32>,
+    watched: bool,
+) -> Result<Option<Option<i32>>> {
     use crate::state::record::HealthStatus;
     let container = match Containers::new(store.paths()).load(id) {
         Ok(container) => container,
-        Err(_) if !store.paths().container(id).exists() => return Ok(Some(*last)),
+        Err(_) if !store.paths().container(id).exists() => return Ok((!watched).then_some(*last)),
         Err(e) => return Err(e),
     };
     let state = &container.state;

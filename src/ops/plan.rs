@@ -108,7 +108,13 @@ pub(super) fn lease(store: &Store, diff_ids: &[Digest]) -> Result<Lease> {
 }
 
 /// An overlay over the image's layers; where the file system or the kernel refuses that, a copy of what they show.
-fn image_root(store: &Store, stack: Stack, folder: &Path, map: &IdMap, progress: &dyn Progress) -> Result<Root> {
+pub(super) fn image_root(
+    store: &Store,
+    stack: Stack,
+    folder: &Path,
+    map: &IdMap,
+    progress: &dyn Progress,
+) -> Result<Root> {
     let copy = folder.join("copy");
     // Once a copy, always one: its changes are in it.
     if !copy.exists() && store.file_system(map)?.overlay_upper {

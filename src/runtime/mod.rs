@@ -23,3 +23,4 @@ pub mod seccomp;
 mod sync;
 mod terminal;
 mod tree;
+pub mod view;

@@ -64,7 +64,7 @@ fn mount_root(plan: &Plan) -> Result<OwnedFd> {
             if let Some(layer) = root_like {
                 tree::copy_root_metadata(layer, upper)?;
             }
-            overlay(lowers, upper, work)?
+            overlay(lowers, Some((upper, work)))?
         }
         Root::Dir(path) => clone_tree(AT_FDCWD, path, true)?,
     };
@@ -74,8 +74,8 @@ fn mount_root(plan: &Plan) -> Result<OwnedFd> {
 }
 
 /// An overlay of absolute folders. `userxattr` because in a user namespace only `user.*` attributes can be written
-/// (Linux 5.11).
-fn overlay(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
+/// (Linux 5.11). Without upper and work folder it is read-only.
+pub(super) fn overlay(lowers: &[std::path::PathBuf], writable: Option<(&Path, &Path)>) -> Result<OwnedFd> {
     let context = FsContext::open("overlay")?;
     let set = |key: &str, path: &Path| -> Result<()> {
         let folder = tree::open_path(path)?;
@@ -91,16 +91,18 @@ fn overlay(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<O
     context.flag("userxattr")?;
     let appended = lowers.iter().try_for_each(|lower| set("lowerdir+", lower));
     if appended.is_err() {
-        return overlay_by_string(lowers, upper, work);
+        return overlay_by_string(lowers, writable);
     }
-    set("upperdir", upper)?;
-    set("workdir", work)?;
+    if let Some((upper, work)) = writable {
+        set("upperdir", upper)?;
+        set("workdir", work)?;
+    }
     context.mount(0).map_err(explain_overlay)
 }
 
 /// Before Linux 6.8 all lower folders come in one option of at most a page, so they are named relative to their common
 /// parent: `<diff id>/<map>/fs`.
-fn overlay_by_string(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
+fn overlay_by_string(lowers: &[std::path::PathBuf], writable: Option<(&Path, &Path)>) -> Result<OwnedFd> {
     let base =
         lowers.iter().skip(1).fold(lowers.first().and_then(|p| p.parent()).map(Path::to_path_buf), |base, lower| {
             let mut base = base?;
@@ -117,8 +119,10 @@ fn overlay_by_string(lowers: &[std::path::PathBuf], upper: &Path, work: &Path) -
     let context = FsContext::open("overlay")?;
     context.flag("userxattr")?;
     context.string("lowerdir", relative.join(":"))?;
-    context.string("upperdir", upper.as_os_str().as_encoded_bytes())?;
-    context.string("workdir", work.as_os_str().as_encoded_bytes())?;
+    if let Some((upper, work)) = writable {
+        context.string("upperdir", upper.as_os_str().as_encoded_bytes())?;
+        context.string("workdir", work.as_os_str().as_encoded_bytes())?;
+    }
     let mount = context.mount(0).map_err(explain_overlay);
     nix::unistd::fchdir(here).doing(|| "return to the folder")?;
     mount

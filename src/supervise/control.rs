@@ -122,6 +122,27 @@ pub fn ask(channel: &Channel, request: &Request) -> Result<Option<Report>> {
     }
 }
 
+/// A running container's user namespace and mount namespace, from its monitor; `None` when it has none any more.
+pub fn namespaces(channel: &Channel) -> Result<Option<(OwnedFd, OwnedFd)>> {
+    if !channel.send(&Request::Namespaces, &[])? {
+        return Ok(None);
+    }
+    match channel.receive::<Report>()? {
+        Some((Report::Failed(e), _)) => Err(e),
+        Some((Report::Namespaces { kinds }, fds)) => {
+            let mut found: Vec<(i32, OwnedFd)> = kinds.into_iter().zip(fds).collect();
+            let mut take = |kind: i32| {
+                let at = found.iter().position(|(k, _)| *k == kind);
+                at.map(|at| found.swap_remove(at).1)
+                    .ok_or_else(|| Error::unsupported("the container has no such namespace of its own"))
+            };
+            Ok(Some((take(libc::CLONE_NEWUSER)?, take(libc::CLONE_NEWNS)?)))
+        }
+        Some(_) => Err(Error::new(Kind::Bug, "the monitor sent no namespaces")),
+        None => Ok(None),
+    }
+}
+
 /// The next answer; `None` when the monitor has ended.
 pub fn next(channel: &Channel) -> Result<Option<Report>> {
     match channel.receive::<Report>()? {

@@ -250,6 +250,11 @@ impl<'a> Archive<'a> {
         SparseMap::new(size, segments, stored)
     }
 
+    /// Reads over the rest of the stream.
+    pub(super) fn drain(mut self) -> Result<()> {
+        self.stream.drain()
+    }
+
     /// Reads to the end of the stream: see [`Stream::finish`].
     pub(super) fn finish(self) -> Result<(crate::image::Digest, u64)> {
         self.stream.finish()

@@ -72,7 +72,8 @@ fn file(layer: &mut Layer, name: &[u8], entry: &Entry, archive: Option<&mut Arch
     futimens(&file, &when, &when).doing(|| "set its times")
 }
 
-fn content(file: &mut File, entry: &Entry, archive: &mut Archive) -> Result<()> {
+/// Writes the data that is next in `archive`, with its holes.
+pub(super) fn content(file: &mut File, entry: &Entry, archive: &mut Archive) -> Result<()> {
     let doing = || "write it";
     let Some(map) = &entry.sparse else {
         return archive.data(|piece| file.write_all(piece).doing(doing));

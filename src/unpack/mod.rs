@@ -9,15 +9,18 @@
 //! stream    compression, diff id, limits          archive   tar headers; pax, sparse, number: what is in them
 //! layer     what is remembered between entries    entry     one entry; name, metadata, whiteout: its parts
 //! ```
+//! [`pack`] is the way back. [`extract`] writes any archive into a tree that is there already (`runr cp`): no layer, no whiteouts.
 
 mod archive;
 mod entry;
+pub mod extract;
 mod job;
 mod layer;
 mod limits;
 mod metadata;
 mod name;
 mod number;
+pub mod pack;
 mod pax;
 mod report;
 mod sparse;

@@ -59,7 +59,8 @@ pub(super) struct Stream<'a> {
     start: usize,
     end: usize,
     total: u64,
-    hasher: Hasher,
+    /// Of the uncompressed bytes, where somebody wants to know their digest.
+    hasher: Option<Hasher>,
     limits: &'a Limits,
 }
 
@@ -83,9 +84,25 @@ impl<'a> Stream<'a> {
             start: 0,
             end: 0,
             total: 0,
-            hasher: Hasher::new(Algorithm::Sha256),
+            hasher: Some(Hasher::new(Algorithm::Sha256)),
             limits,
         })
+    }
+
+    /// Reads `input` as it is: an archive of our own, whose first bytes are a file's name and must not be taken for a
+    /// compression's magic. Nothing is hashed.
+    pub(super) fn plain(input: impl Read + 'a, limits: &'a Limits) -> Self {
+        Self {
+            source: Box::new(input),
+            compression: Compression::Plain,
+            compressed: Rc::new(Cell::new(u64::MAX)),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            total: 0,
+            hasher: None,
+            limits,
+        }
     }
 
     /// What is in the buffer, or after it the next bytes of the archive; empty at its end.
@@ -101,7 +118,9 @@ impl<'a> Stream<'a> {
                     Err(e) => return Err(self.damaged(e)),
                 }
             }
-            self.hasher.update(&self.buffer[..self.end]);
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&self.buffer[..self.end]);
+            }
             self.total += self.end as u64;
             self.check_limits()?;
         }
@@ -176,10 +195,17 @@ impl<'a> Stream<'a> {
     ///
     /// Returns the digest of the uncompressed bytes and their number.
     pub(super) fn finish(mut self) -> Result<(Digest, u64)> {
+        self.drain()?;
+        let hasher = self.hasher.unwrap_or_else(|| Hasher::new(Algorithm::Sha256));
+        Ok((hasher.finish(), self.total))
+    }
+
+    /// Reads over what is left.
+    pub(super) fn drain(&mut self) -> Result<()> {
         loop {
             let n = self.fill()?.len();
             if n == 0 {
-                return Ok((self.hasher.finish(), self.total));
+                return Ok(());
             }
             self.consume(n);
         }

@@ -10,7 +10,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, geteuid, setresgid, setresuid};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -28,25 +28,29 @@ impl Worker {
     ///
     /// Called before this process has threads whenever `work` will start threads of its own.
     pub fn spawn(map: &IdMap, work: impl FnOnce(UnixStream) -> i32) -> Result<Self> {
+        let mut worker = Self::fork(|mut socket| match become_root(&mut socket) {
+            Ok(()) => work(socket),
+            Err(_) => 1,
+        })?;
+        worker.admit(map)?;
+        Ok(worker)
+    }
+
+    /// Forks a worker that enters no namespace by itself. Its exit status is `work`'s.
+    pub(super) fn fork(work: impl FnOnce(UnixStream) -> i32) -> Result<Self> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
             .doing(|| "create socket pair")?;
         match fork()? {
             Fork::Child => {
                 drop(ours);
-                let mut socket = UnixStream::from(theirs);
+                let socket = UnixStream::from(theirs);
                 // A panic must not unwind into the parent's copy of the stack frames above.
-                let status =
-                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match become_root(&mut socket) {
-                        Ok(()) => work(socket),
-                        Err(_) => 1,
-                    }));
+                let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(socket)));
                 exit_now(status.unwrap_or(101))
             }
             Fork::Parent(pid) => {
                 drop(theirs);
-                let mut worker = Self { pid, socket: UnixStream::from(ours) };
-                worker.admit(map)?;
-                Ok(worker)
+                Ok(Self { pid, socket: UnixStream::from(ours) })
             }
         }
     }
@@ -85,11 +89,24 @@ fn become_root(socket: &mut UnixStream) -> Result<()> {
     frame[1..].copy_from_slice(&errno.to_le_bytes());
     socket.write_all(&frame)?;
     socket.read_exact(&mut [0u8])?;
+    take_root()
+}
+
+fn take_root() -> Result<()> {
     setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
     setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?;
     // Modes and owners come from archives and other trees, never from the user's umask.
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     Ok(())
+}
+
+/// Joins a user namespace, and a mount namespace that belongs to it, and becomes root there. `/` is the mount namespace's then.
+pub(super) fn become_root_of(user: BorrowedFd<'_>, mount: Option<BorrowedFd<'_>>) -> Result<()> {
+    nix::sched::setns(user, CloneFlags::CLONE_NEWUSER)?;
+    if let Some(mount) = mount {
+        nix::sched::setns(mount, CloneFlags::CLONE_NEWNS)?;
+    }
+    take_root()
 }
 
 /// What an unshare or clone with CLONE_NEWUSER means when it fails; errnos of clone(2).

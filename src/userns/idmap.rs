@@ -62,6 +62,16 @@ impl IdMap {
         outside(&self.gids, inside)
     }
 
+    /// The inside user id for an outside one.
+    pub fn inside_uid(&self, outside: u32) -> Option<u32> {
+        inside(&self.uids, outside)
+    }
+
+    /// The inside group id for an outside one.
+    pub fn inside_gid(&self, outside: u32) -> Option<u32> {
+        inside(&self.gids, outside)
+    }
+
     /// Refuses overlapping, empty or overflowing ranges, which the kernel would refuse later with a bare EINVAL.
     pub fn validate(&self) -> Result<()> {
         for (what, ranges) in [("uid", &self.uids), ("gid", &self.gids)] {
@@ -94,6 +104,13 @@ fn outside(ranges: &[IdRange], inside: u32) -> Option<u32> {
     ranges.iter().find_map(|r| {
         let offset = inside.checked_sub(r.inside)?;
         (offset < r.count).then(|| r.outside.checked_add(offset)).flatten()
+    })
+}
+
+fn inside(ranges: &[IdRange], outside: u32) -> Option<u32> {
+    ranges.iter().find_map(|r| {
+        let offset = outside.checked_sub(r.outside)?;
+        (offset < r.count).then(|| r.inside.checked_add(offset)).flatten()
     })
 }
 
@@ -138,6 +155,8 @@ mod tests {
     fn arithmetic_and_refusals() {
         let map = IdMap { uids: vec![range(0, 1000, 1), range(1, 100_000, 65536)], gids: vec![range(0, 1000, 1)] };
         assert_eq!((map.host_uid(0), map.host_uid(33), map.host_uid(65537)), (Some(1000), Some(100_032), None));
+        assert_eq!((map.inside_uid(1000), map.inside_uid(100_032), map.inside_uid(7)), (Some(0), Some(33), None));
+        assert_eq!((map.inside_gid(1000), map.inside_gid(1001)), (Some(0), None));
         map.validate().unwrap();
         for bad in [vec![], vec![range(0, 0, 0)], vec![range(0, 1, 2), range(1, 9, 1)], vec![range(5, u32::MAX, 2)]] {
             assert!(IdMap { uids: bad, gids: vec![range(0, 0, 1)] }.validate().is_err());

@@ -6,8 +6,10 @@
 
 pub mod enter;
 pub mod idmap;
+pub mod job;
 pub mod subid;
 
 pub use enter::{Worker, remove_tree, run};
 pub use idmap::{IdMap, IdRange};
+pub use job::{Job, Keep};
 pub use subid::default_map;

@@ -55,10 +55,21 @@ impl Output {
         self.text(&format!("\x1b[H{lines}\x1b[J"))
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Writes bytes as they are to stdout.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let mut stdout = std::io::stdout().lock();
         let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-        written.map_err(Error::from).doing(|| "write to standard output").inspect_err(|e| {
+        self.written(written, "write to standard output")
+    }
+
+    /// Writes a container's bytes to stderr.
+    pub(crate) fn error_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = std::io::stderr().lock().write_all(bytes);
+        self.written(written, "write to standard error")
+    }
+
+    fn written(&mut self, result: std::io::Result<()>, step: &str) -> Result<()> {
+        result.map_err(Error::from).doing(|| step).inspect_err(|e| {
             self.reader_gone |= e.errno() == Some(Errno::EPIPE);
         })
     }
@@ -86,6 +97,13 @@ impl Output {
     pub(crate) fn warning(&self, text: &str) {
         if !self.errors_only {
             self.diagnostic(&format!("runr: warning: {text}\n"));
+        }
+    }
+
+    /// Tells a person something on stderr that no script waits for.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.errors_only {
+            self.diagnostic(&format!("{text}\n"));
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) fn config(container: &Container, image_name: &str) -> Value {
     put("StdinOnce", options.interactive.into());
     put("Env", environment(image, options).into());
     put("Cmd", json!(command));
-    if let Some(check) = &image.healthcheck {
+    if let Some(check) = options.health.over(image.healthcheck.as_ref()) {
         put("Healthcheck", json!(check));
     }
     put("Image", image_name.into());

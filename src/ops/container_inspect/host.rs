@@ -2,11 +2,12 @@
 //! docker's zeros, because scripts read them without asking whether they exist.
 
 use super::log_path;
+use crate::base::units::human_size;
 use crate::spec::ContainerOptions;
 use crate::spec::defaults::{MASKED_PATHS, READONLY_PATHS};
 use crate::spec::options::{Mount, MountKind, RestartPolicy};
 use crate::state::containers::Container;
-use crate::state::log::Driver;
+use crate::state::log::Settings;
 use serde_json::{Map, Value, json};
 
 /// docker's `HostConfig`.
@@ -23,7 +24,8 @@ pub(super) fn host_config(container: &Container) -> Value {
 
 fn general(container: &Container) -> Value {
     let options = &container.record.options;
-    let driver = options.log_driver.as_deref().filter(|d| !d.is_empty()).unwrap_or(Driver::K8sFile.word());
+    let log = Settings::of(options).ok();
+    let driver = log.as_ref().map_or(options.log_driver.as_deref().unwrap_or_default(), |s| s.driver.word());
     let (policy, retries) = match options.restart {
         RestartPolicy::No => ("no", 0),
         RestartPolicy::OnFailure(retries) => ("on-failure", retries),
@@ -39,8 +41,8 @@ fn general(container: &Container) -> Value {
             "Type": driver,
             "Config": options.log_options,
             "Path": log_path(container).unwrap_or_default(),
-            "Tag": options.log_options.get("tag").cloned().unwrap_or_default(),
-            "Size": options.log_options.get("max-size").cloned().unwrap_or_else(|| "0B".to_owned()),
+            "Tag": log.as_ref().and_then(|s| s.tag.as_deref()).unwrap_or_default(),
+            "Size": human_size(log.as_ref().and_then(|s| s.max_size).unwrap_or_default()),
         },
         "NetworkMode": options.network.as_deref().unwrap_or("host"),
         "PortBindings": {},

@@ -10,7 +10,6 @@ use crate::spec::caps::{self, CapSet};
 use crate::spec::options::{Mount, MountKind};
 use crate::state::containers::Container;
 use crate::state::log::Settings;
-use crate::state::record::Health;
 use crate::state::{Containers, Status};
 use crate::store::Store;
 use serde_json::{Map, Value, json};
@@ -112,20 +111,12 @@ fn state(container: &Container) -> Value {
         "RestoredAt": NEVER,
     });
     // docker has the key only for containers with a check, and scripts ask with `{{if .State.Health}}`.
-    if let (Some(check), Value::Object(map)) = (&state.health, &mut document) {
-        map.insert("Health".to_owned(), health(check));
+    if let (Some(health), Value::Object(map)) = (&state.health, &mut document) {
+        // docker's name, and podman 3's.
+        map.insert("Health".to_owned(), health.document());
+        map.insert("Healthcheck".to_owned(), health.document());
     }
     document
-}
-
-/// docker's `State.Health`.
-fn health(check: &Health) -> Value {
-    let probe = |p: &crate::state::record::HealthProbe| json!({"Start": p.start, "End": p.end, "ExitCode": p.exit_code, "Output": p.output});
-    json!({
-        "Status": check.status.word(),
-        "FailingStreak": check.failing_streak,
-        "Log": check.log.iter().map(probe).collect::<Vec<_>>(),
-    })
 }
 
 /// The file that its output goes to, when its driver writes one.

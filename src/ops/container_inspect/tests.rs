@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::spec::ContainerOptions;
-use crate::state::record::{HealthProbe, HealthStatus, VERSION};
+use crate::state::record::{Health, HealthProbe, HealthStatus, VERSION};
 use crate::state::{ContainerRecord, ContainerState};
 use crate::userns::IdMap;
 

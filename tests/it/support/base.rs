@@ -99,7 +99,9 @@ fn with_busybox(mut layer: Layer, busybox: &Path) -> Layer {
     let names: BTreeSet<&str> =
         std::str::from_utf8(&list.stdout).unwrap().lines().chain(TOOLS.iter().copied()).collect();
     for name in names.into_iter().filter(|n| !n.is_empty() && *n != "busybox") {
-        layer = layer.hardlink(format!("bin/{name}"), "bin/busybox");
+        // As tar(1) writes it: with the file's own mode, which podman gives to the file once more.
+        let link = super::layer::Kind::Hardlink(b"bin/busybox".to_vec());
+        layer = layer.entry(super::layer::Entry::new(format!("bin/{name}"), link).mode(0o755));
     }
     layer.symlink("usr/bin/env", "../../bin/env")
 }

@@ -208,6 +208,13 @@ impl Output {
         self.exits(0)
     }
 
+    /// Fails the test unless it succeeded; for what is not text.
+    #[track_caller]
+    pub fn checked(self) -> Self {
+        self.check(0);
+        self
+    }
+
     /// Fails the test unless it ended with `code`; returns what it wrote to stdout.
     #[track_caller]
     pub fn exits(self, code: i32) -> String {

@@ -1,0 +1,164 @@
+//! A container's files from outside: copied, packed, compared, made an image, mounted.
+//!
+//! Whatever touches them runs as root of the container's user namespace in a child process ([`Files::work`]), in the mount
+//! namespace of a running container, or with the root filesystem of a stopped one mounted for it alone. This process itself,
+//! with the user's rights on the host, never resolves a path of a container's.
+
+pub mod cp;
+mod locate;
+
+use super::{layers, plan, start};
+use crate::base::progress::Progress;
+use crate::base::{Error, Result};
+use crate::rootfs::assemble;
+use crate::runtime::plan::Root;
+use crate::runtime::view::{self, Access, Place};
+use crate::spec::options::MountKind;
+use crate::state::Containers;
+use crate::state::containers::Container;
+use crate::state::record::ContainerRecord;
+use crate::store::Store;
+use crate::supervise::control;
+use crate::userns::{IdMap, Job, Keep};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What of a container's tree is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// As the container sees it: with volumes, and whatever else is mounted.
+    Everything,
+    /// The root filesystem alone.
+    Root,
+}
+
+/// The files of one container.
+#[derive(Debug)]
+pub struct Files {
+    /// Its record.
+    pub record: ContainerRecord,
+    access: Access,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Running { user: OwnedFd, mount: OwnedFd },
+    Stopped { root: Root, staging: PathBuf, places: Vec<Place>, _lock: Option<File> },
+}
+
+impl Files {
+    /// Finds the way to the files of the container that `word` names. A stopped one can't be started until this is dropped if
+    /// `access` is to write.
+    ///
+    /// Errors: `NotFound`; `Conflict` when another command starts or removes it and does not come to an end.
+    pub fn open(store: &Store, word: &str, access: Access, progress: &dyn Progress) -> Result<Self> {
+        loop {
+            if access == Access::Write {
+                match start::take(store, word)? {
+                    start::Taken::Running(container) => {
+                        if let Some(way) = running(&container.folder)? {
+                            return Ok(Self { record: container.record, access, way });
+                        }
+                    }
+                    start::Taken::Stopped(new) => {
+                        let way = stopped(store, &new.record, &new.folder, Some(new.lock), progress)?;
+                        return Ok(Self { record: new.record, access, way });
+                    }
+                }
+                continue;
+            }
+            let Container { record, state, folder } = Containers::new(store.paths()).find(word)?;
+            let way = if state.status.is_alive() && state.process.is_some() { running(&folder)? } else { None };
+            let way = match way {
+                Some(way) => way,
+                None => stopped(store, &record, &folder, None, progress)?,
+            };
+            return Ok(Self { record, access, way });
+        }
+    }
+
+    /// Its id map.
+    pub fn map(&self) -> &IdMap {
+        &self.record.map
+    }
+
+    /// Starts work in a child process that sees the files below the descriptor it is given. Call it before this process has
+    /// threads.
+    pub fn work<T: Serialize + DeserializeOwned>(
+        &self,
+        extent: Extent,
+        keep: Keep<'_>,
+        work: impl FnOnce(OwnedFd) -> Result<T>,
+    ) -> Result<Job<T>> {
+        match &self.way {
+            Way::Running { user, mount } => Job::in_existing(user.as_fd(), Some(mount.as_fd()), keep, || {
+                let root = view::running()?;
+                work(if extent == Extent::Root { view::without_mounts(&root)? } else { root })
+            }),
+            Way::Stopped { root, staging, places, .. } => Job::in_new(self.map(), keep, || {
+                let places = if extent == Extent::Root { &[][..] } else { places };
+                work(view::with_places(root, self.access, staging, places)?)
+            }),
+        }
+    }
+}
+
+impl Files {
+    /// Starts work on this machine's files in a child process whose ids are the container's: root is the user.
+    pub fn as_owner<T: Serialize + DeserializeOwned>(
+        &self,
+        keep: Keep<'_>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<Job<T>> {
+        match &self.way {
+            Way::Running { user, .. } => Job::in_existing(user.as_fd(), None, keep, work),
+            Way::Stopped { .. } => Job::in_new(self.map(), keep, work),
+        }
+    }
+}
+
+/// `None` when its monitor has just ended.
+fn running(folder: &Path) -> Result<Option<Way>> {
+    let Some(channel) = control::connect_to(folder)? else { return Ok(None) };
+    Ok(control::namespaces(&channel)?.map(|(user, mount)| Way::Running { user, mount }))
+}
+
+fn stopped(
+    store: &Store,
+    record: &ContainerRecord,
+    folder: &Path,
+    lock: Option<File>,
+    progress: &dyn Progress,
+) -> Result<Way> {
+    let root = root(store, record, folder, progress)?;
+    Ok(Way::Stopped { root, staging: folder.join("root"), places: places(record), _lock: lock })
+}
+
+/// The root filesystem of a container, from its record.
+fn root(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn Progress) -> Result<Root> {
+    match (&record.rootfs, &record.image) {
+        (Some(path), _) => Ok(Root::Dir(path.clone())),
+        (None, Some(image)) => {
+            let layers = layers::ensure_recorded(store, image, &record.map, progress)?;
+            let stack = assemble::stack(store, &layers, &record.map)?;
+            plan::image_root(store, stack, folder, &record.map, progress)
+        }
+        (None, None) => Err(Error::corrupt("the container has neither an image nor a folder")),
+    }
+}
+
+/// The host's files and folders in the container, the outer ones first.
+fn places(record: &ContainerRecord) -> Vec<Place> {
+    let place = |mount: &crate::spec::options::Mount| match &mount.kind {
+        MountKind::Bind { source, .. } => {
+            Some(Place { source: source.clone(), target: mount.target.clone(), read_only: mount.read_only })
+        }
+        _ => None,
+    };
+    let mut places: Vec<Place> = record.options.mounts.iter().filter_map(place).collect();
+    places.sort_by_key(|p| p.target.matches('/').count());
+    places
+}
