@@ -13,6 +13,7 @@
 #[macro_use]
 mod support;
 
+mod check;
 // mod scripts;
 
 mod cli;
@@ -22,11 +23,13 @@ mod crash;
 mod docs;
 mod durability;
 mod escape;
+mod events;
 mod exec;
 mod format;
 mod full_disk;
 mod health;
 mod hostile;
+mod housekeeping;
 mod hub;
 mod interactive;
 mod join;

@@ -168,6 +168,8 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<housekeeping::ImagePruneArgs>(&["image prune"], "Remove images that nobody uses", commands::prune::images),
     entry::<housekeeping::SystemPruneArgs>(&["system prune"], "Remove what nobody uses", commands::prune::system),
+    entry::<housekeeping::ResetArgs>(&["system reset"], "Remove everything", commands::reset::run),
+    entry::<housekeeping::CheckArgs>(&["system check"], "Find and repair damage", commands::check::run),
     entry::<housekeeping::DfArgs>(&["system df"], "Show what takes how much room", commands::df::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
