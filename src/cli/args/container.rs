@@ -1,6 +1,6 @@
 //! Flags of the commands about containers. Values stay text here; `cli::parse` gives them meaning.
 
-use super::health::HealthArgs;
+use super::health::CreateHealthArgs;
 use super::image::SourceArgs;
 use clap::Args;
 
@@ -70,7 +70,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) lifecycle: LifecycleArgs,
     #[command(flatten)]
-    pub(crate) health: HealthArgs,
+    pub(crate) health: CreateHealthArgs,
     #[command(flatten)]
     pub(crate) image: ImageArgs,
     /// The image, then the command to run instead of the image's own

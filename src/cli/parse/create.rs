@@ -55,7 +55,7 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     security_options(args.security, config, &mut options)?;
     let replace = args.lifecycle.replace;
     lifecycle_options(args.lifecycle, config, &mut options)?;
-    options.health = health::options(args.health, config)?;
+    options.health = health::all(args.health, config)?;
     if replace && options.name.is_none() {
         return Err(Error::usage("--replace needs --name: there is nothing to replace"));
     }
