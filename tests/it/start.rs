@@ -321,3 +321,16 @@ fn the_unit_for_boot_is_well_formed() {
     let said = sandbox.command("systemd-analyze").args(["verify", "--user"]).arg(copy).output();
     assert!(said.code() == 0 && said.stderr.is_empty(), "{said:?}");
 }
+
+#[test]
+fn an_attached_start_of_what_runs_connects_to_it() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "read line; echo got $line; exit 5";
+    sandbox.runr(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", script]).output().ok();
+    let out = sandbox.line("start -ai c").stdin("word\n").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (5, "got word\n"));
+    // And of what does not: the same streams, from the beginning.
+    let out = sandbox.line("start -ai c").stdin("again\n").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (5, "got again\n"));
+}
