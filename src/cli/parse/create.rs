@@ -142,6 +142,7 @@ fn file_options(args: FileArgs, config: &Config, options: &mut ContainerOptions)
         }
     }
     options.mounts = mounts;
+    options.volumes_from = args.volumes_from;
     options.read_only = args.read_only;
     options.no_read_only_tmpfs = !args.read_only_tmpfs;
     options.devices = each("device", &args.device, mount::device)?;
@@ -184,6 +185,13 @@ fn security_options(args: SecurityArgs, config: &Config, options: &mut Container
     options.cap_add = each("cap-add", &args.cap_add, security::capability)?;
     options.cap_drop = each("cap-drop", &args.cap_drop, security::capability)?;
     options.privileged = args.privileged;
+    options.seccomp_from_image = match args.seccomp_policy.as_deref() {
+        None | Some("default") => false,
+        Some("image") => true,
+        Some(other) => {
+            return Err(Error::usage(format!("--seccomp-policy: unknown policy `{other}`: use default or image")));
+        }
+    };
     options.security = flag("security-opt", security::options(&args.security_opt, &config.working_dir))?;
     Ok(())
 }
