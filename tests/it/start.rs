@@ -1,7 +1,7 @@
 //! `create`, `start`, `rename`: a container that stands there, runs, and runs again, whatever happened to the machine and the
 //! image meanwhile.
 
-use crate::support::Sandbox;
+use crate::support::{ImageBuilder, Layer, Sandbox};
 use std::path::PathBuf;
 
 /// A sandbox with the base image in it.
@@ -152,7 +152,11 @@ fn the_image_may_lose_its_name_and_another_one_get_it() {
     need!(userns, shell);
     let sandbox = sandbox();
     create(&sandbox, "--name c", "echo still here");
-    sandbox.line("rmi -f busybox").output().code();
+    let archive = sandbox.path("other.tar");
+    let other = ImageBuilder::new().layer(&Layer::new().file("f", "x")).build();
+    other.write_docker_archive(&archive, &["busybox:latest"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    sandbox.line("image prune -f").output().ok();
     assert_eq!(sandbox.line("start -a c").output().ok(), "still here\n");
 }
 
