@@ -234,7 +234,7 @@ part_monitor() {
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor)
+[ "${*:-all}" != all ] || parts=(latency detached parallel pull lists monitor)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2
