@@ -48,6 +48,9 @@ pub fn update(store: &Store, word: &str, changes: &Changes) -> Result<()> {
     let id = all.resolve(word)?;
     let changed = all.change(&id, |record| apply(changes, &mut record.options));
     changed.map_err(|e| gone(e, word))?;
+    if let Ok(record) = all.record(&id) {
+        events::append(store.paths(), &Event::of(&record, "update"));
+    }
     let checks = changes.health != HealthOptions::default();
     if changes.restart.is_none() && !checks {
         return Ok(());
