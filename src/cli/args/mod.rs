@@ -232,7 +232,11 @@ mod tests {
             };
             let command = entry.command();
             for flag in known.flags() {
-                let ours = command.get_arguments().find(|a| a.get_long() == flag.long.strip_prefix("--"));
+                let long = flag.long.strip_prefix("--").unwrap_or_default();
+                let named = |a: &clap::Arg| {
+                    a.get_long() == Some(long) || a.get_all_aliases().is_some_and(|o| o.contains(&long))
+                };
+                let ours = command.get_arguments().find(|a| named(a));
                 let Some(ours) = ours else {
                     // docker and podman give some letters to different flags.
                     let ours = |short: &&str| command.get_arguments().any(|a| a.get_short() == short.chars().nth(1));
