@@ -98,9 +98,20 @@ fn begin(store: &Store, word: &str, options: RemoveOptions, seen: &mut Vec<Strin
         return Ok((id, Step::Same));
     }
     let folder = store.paths().container(&id);
+    if options.force {
+        end_stopped_monitor(store, &id);
+    }
     let step = begin_one(&folder, word, &id, options).map_err(|e| gone(e, word))?;
     seen.push(id.clone());
     Ok((id, step))
+}
+
+/// A monitor that somebody stopped would be waited for in vain. What it leaves is found by its record.
+fn end_stopped_monitor(store: &Store, id: &str) {
+    let state = Containers::new(store.paths()).load(id).map(|container| container.state);
+    if let Some(monitor) = state.ok().and_then(|state| state.monitor).filter(ProcessIdentity::is_stopped) {
+        kill(&monitor);
+    }
 }
 
 fn begin_one(folder: &Path, word: &str, id: &str, options: RemoveOptions) -> Result<Step> {
