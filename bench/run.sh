@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compares runr with podman (if installed) and with a shell pipeline, side by side in one run, and prints a markdown table.
 #
-#   bench/run.sh [PART…]          parts: latency parallel pull lists monitor; all without an argument
+#   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor; all without an argument
 #
 # To be run as an unprivileged user with subordinate ids, on a machine that does nothing else. Needs python3, skopeo and
 # docker-registry; uses hyperfine if it is there. RUNR names the executable (default: the one in PATH).
@@ -110,6 +110,16 @@ part_latency() {
         theirs=$(median_ms 20 podman "${podman_flags[@]}" run --rm --network none "$small" true)
     fi
     row "\`run --rm --network none busybox true\`, median" "$ours" "$theirs"
+}
+
+part_detached() {
+    local ours theirs=''
+    small_image
+    ours=$(median_ms 100 "$RUNR" --root "$work/runr" run -d --rm --network none "$small" true)
+    if [ $have_podman = yes ]; then
+        theirs=$(median_ms 20 podman "${podman_flags[@]}" run -d --rm --network none "$small" true)
+    fi
+    row "\`run -d --rm --network none busybox true\`, median" "$ours" "$theirs"
 }
 
 # at_once COMMAND…: 50 of them; prints the wall time until the last has ended, and how many failed.
@@ -224,7 +234,7 @@ part_monitor() {
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency parallel pull lists monitor)
+[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2

@@ -71,6 +71,24 @@ pub fn human_duration(span: Duration) -> String {
     }
 }
 
+/// A span of nanoseconds as Go prints it: `0s`, `250ms`, `1.5s`, `1m30s`, `2h0m0s`.
+pub fn go_duration(nanos: u64) -> String {
+    let decimal = |value: u64, unit: u64| {
+        let text = format!("{}.{:09}", value / unit, (value % unit) * (1_000_000_000 / unit));
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    let (minutes, rest) = (nanos / 60_000_000_000, nanos % 60_000_000_000);
+    match nanos {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{}µs", decimal(nanos, 1_000)),
+        1_000_000..1_000_000_000 => format!("{}ms", decimal(nanos, 1_000_000)),
+        _ if minutes == 0 => format!("{}s", decimal(rest, 1_000_000_000)),
+        _ if minutes < 60 => format!("{minutes}m{}s", decimal(rest, 1_000_000_000)),
+        _ => format!("{}h{}m{}s", minutes / 60, minutes % 60, decimal(rest, 1_000_000_000)),
+    }
+}
+
 /// Nanoseconds since the machine started (`CLOCK_BOOTTIME`): orders events of one boot, never goes back.
 pub fn boot_nanos() -> u64 {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
@@ -105,6 +123,22 @@ mod tests {
             (1_240_000_000, "1.24GB"),
         ] {
             assert_eq!(human_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn durations_read_like_gos() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5µs"),
+            (250_000_000, "250ms"),
+            (1_500_000_000, "1.5s"),
+            (30_000_000_000, "30s"),
+            (90_000_000_000, "1m30s"),
+            (7_200_000_000_000, "2h0m0s"),
+        ] {
+            assert_eq!(go_duration(nanos), text);
         }
     }
 

@@ -200,12 +200,12 @@ impl Starting {
                     handed.into_iter().zip(fds).find(|(what, _)| *what == Handed::Terminal).map(|(_, fd)| fd);
             }
             Some((Said::Failed(e), _)) => return Err(e),
-            None if self.went => {
-                let lost = || Error::new(Kind::Bug, "a process without its descriptor");
+            // It executes, or was killed without a word, as when the container ends: its status tells.
+            None => {
+                let lost = || Error::new(Kind::Io, "the process ended before it could execute its command");
                 let Cloned { pid, pidfd } = self.cloned.take().ok_or_else(lost)?;
                 return Ok(Some(Executing { pid, pidfd, terminal: self.terminal.take() }));
             }
-            None => return Err(Error::new(Kind::Io, "the process ended before it could execute its command")),
         }
         if self.ready && self.cloned.is_some() && !self.went {
             self.channel.send(&Go::Execute, &[])?;

@@ -7,6 +7,7 @@ pub mod caps;
 pub mod compose;
 pub mod defaults;
 mod environment;
+pub mod health;
 pub mod options;
 pub mod seccomp;
 pub mod validate;

@@ -1,6 +1,7 @@
 //! What a user can ask of a container, parsed and checked, before an image or the machine is looked at. Stored in the
 //! container's `config.json`; new fields need `serde(default)`, so that a newer runr reads an older one's records.
 
+use super::health::HealthOptions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -187,14 +188,6 @@ pub struct AccountOptions {
     pub group_entry: Option<String>,
     /// `--hostuser`: names or numbers of this machine's users.
     pub host_users: Vec<String>,
-}
-
-/// `--health-*`: what differs from the image's health check.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HealthOptions {
-    /// `--no-healthcheck`.
-    pub disabled: bool,
 }
 
 /// One mount, from whichever flag it came.

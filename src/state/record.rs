@@ -124,6 +124,25 @@ pub struct Health {
     pub log: Vec<HealthProbe>,
 }
 
+impl Health {
+    /// As docker's and podman's documents show it.
+    pub fn document(&self) -> serde_json::Value {
+        let results = self.log.iter().map(|result| {
+            serde_json::json!({
+                "Start": result.start,
+                "End": result.end,
+                "ExitCode": result.exit_code,
+                "Output": result.output,
+            })
+        });
+        serde_json::json!({
+            "Status": self.status.word(),
+            "FailingStreak": self.failing_streak,
+            "Log": results.collect::<Vec<_>>(),
+        })
+    }
+}
+
 /// One check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

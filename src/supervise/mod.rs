@@ -13,6 +13,7 @@
 //! - `service`: waits for the container, its streams and its clients; `requests`: what clients ask for; `session`: a client
 //! - `process`: one run of the container's process; `restart`: whether another follows
 //! - `exec`: further commands in the container; `sessions`: those that run; `descendants`: what came of one
+//! - `health`: the health check, a session of the monitor's own
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
 //! - `log`: keeps what is written, by the container's log driver
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
@@ -26,6 +27,7 @@ mod descendants;
 pub mod detach;
 mod exec;
 mod finish;
+mod health;
 mod joins;
 pub mod log;
 pub mod monitor;

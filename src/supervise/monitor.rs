@@ -128,6 +128,7 @@ pub(super) fn watch_signals() -> Result<SignalFd> {
 impl Service {
     /// Starts the container's process: for the first time, or again.
     pub(super) fn begin(&mut self) -> Result<()> {
+        self.begin_health();
         let assignment = &mut self.assignment;
         let id = short(&assignment.container.record.id).to_owned();
         let keep = assignment.record().options.interactive && !assignment.stdio.foreground;

@@ -133,7 +133,8 @@ fn settled(store: &Store, entries: Vec<Entry>) -> Result<Vec<Entry>> {
             && container.state.process.is_some()
             && !container.state.status.is_alive()
         {
-            settle(store, container)?;
+            // What cannot be settled now, on a full disk for instance, is shown as it is.
+            drop(settle(store, container));
             if !container.folder.exists() {
                 continue;
             }

@@ -15,7 +15,8 @@
 
 use crate::base::Error;
 use crate::runtime::exec::ExecSpec;
-use crate::spec::options::{HealthOptions, RestartPolicy};
+use crate::spec::health::HealthOptions;
+use crate::spec::options::RestartPolicy;
 use crate::sys::term::Size;
 use serde::{Deserialize, Serialize};
 

@@ -47,12 +47,13 @@ impl Service {
                 Ok(None)
             }
             Request::Sessions => Ok(Some(self.exec_ids())),
-            Request::CheckHealth => Err(Error::unsupported("not supported yet")),
+            Request::CheckHealth => self.check_health(id),
             Request::Update { restart, health } => {
                 let options = &mut self.assignment.container.record.options;
                 options.restart = restart.unwrap_or(options.restart);
                 if let Some(health) = health {
                     options.health = *health;
+                    self.update_health();
                 }
                 Ok(Some(Report::Done))
             }
@@ -125,7 +126,7 @@ impl Service {
     }
 
     /// Asks the process to end, and sees to it that it does.
-    fn end(&mut self, signal: Option<i32>, timeout: Option<i64>, restart: bool) -> Result<()> {
+    pub(super) fn end(&mut self, signal: Option<i32>, timeout: Option<i64>, restart: bool) -> Result<()> {
         let own = self.assignment.record().options.stop_timeout.map(i64::from);
         let seconds = timeout.or(own).unwrap_or(STOP_TIMEOUT_SECONDS);
         let kill_at =

@@ -5,6 +5,7 @@
 
 use super::control::Listener;
 use super::finish;
+use super::health::Checks;
 use super::log::Log;
 use super::monitor::Assignment;
 use super::notify::{Ear, Notify};
@@ -46,6 +47,7 @@ pub(super) struct Service {
     pub(super) sessions: Vec<Session>,
     pub(super) stopping: Option<Stopping>,
     pub(super) execs: Execs,
+    pub(super) checks: Checks,
     log: Log,
     pub(super) listener: Listener,
     /// Until the container says that it is ready.
@@ -73,7 +75,7 @@ impl Service {
             }
         }
         // The options were checked when the container was made.
-        let log = Log::open(&assignment.record().options, &assignment.container.folder).unwrap_or_else(|_| Log::off());
+        let log = Log::open(assignment.record(), &assignment.container.folder).unwrap_or_else(|_| Log::off());
         let mut state = ContainerState::created();
         state.monitor = ProcessIdentity::of(std::process::id() as i32).ok();
         Self {
@@ -85,6 +87,7 @@ impl Service {
             sessions: vec![owner],
             stopping: None,
             execs: Execs::default(),
+            checks: Checks::default(),
             log,
             listener,
             ear: None,
@@ -151,6 +154,7 @@ impl Service {
         self.read_sessions();
         self.listen();
         self.check_deadlines();
+        self.turn_health();
         let code = self.read_signals();
         // After the signals: a session whose process has ended is over in this same turn.
         self.turn_execs();
@@ -191,7 +195,8 @@ impl Service {
     fn next_deadline(&self) -> Option<u64> {
         let stopping = self.stopping.as_ref().and_then(|s| s.kill_at);
         let process = self.process.as_ref().and_then(|p| p.deadline);
-        [stopping, process, self.restart_at].into_iter().flatten().min()
+        let health = self.process.as_ref().and(self.checks.deadline());
+        [stopping, process, self.restart_at, health].into_iter().flatten().min()
     }
 
     fn check_deadlines(&mut self) {
@@ -321,7 +326,8 @@ impl Service {
         let ran = Duration::from_nanos(units::boot_nanos().saturating_sub(process.began));
         let wait = match &self.stopping {
             Some(stopping) if stopping.restart => Duration::ZERO,
-            _ if self.state.stopped_by_user => return self.keep(process),
+            Some(_) => return self.keep(process),
+            None if self.state.stopped_by_user => return self.keep(process),
             _ if !restart::is_due(self.assignment.record().options.restart, code, self.state.restart_count) => {
                 return self.keep(process);
             }
@@ -357,8 +363,12 @@ impl Service {
         while let Ok(Some(info)) = self.signals.read_signal() {
             if info.ssi_signo == libc::SIGCHLD as u32 {
                 code = code.or(self.reap());
-            } else if let Some(process) = &self.process {
-                // Somebody asks the monitor to end: the container is what they mean.
+                continue;
+            }
+            // Somebody asks the monitor to end, such as a service manager at shutdown: the container is what they mean. It is not
+            // started again now, but at the next boot it may be.
+            self.stopping.get_or_insert(Stopping { kill_at: None, restart: false }).restart = false;
+            if let Some(process) = &self.process {
                 let _ = process.signal(info.ssi_signo as i32);
             }
         }

@@ -6,6 +6,7 @@ use super::requests::not_running;
 use super::service::Service;
 use crate::base::{Error, Result};
 use crate::runtime::exec::ExecSpec;
+use crate::state::events;
 use crate::state::record::Status;
 use nix::poll::PollFlags;
 use nix::unistd::Pid;
@@ -42,6 +43,11 @@ impl Execs {
         }
         self.all.push(exec);
         Ok(())
+    }
+
+    /// The session of the health check.
+    pub(super) fn health(&mut self) -> Option<&mut Exec> {
+        self.all.iter_mut().find(|exec| exec.owner == Owner::Health)
     }
 }
 
@@ -111,6 +117,7 @@ impl Service {
                     if let Some((pid, code)) = ended.map(|i| self.execs.unclaimed.swap_remove(i)) {
                         exec.reaped(pid, code);
                     }
+                    self.note_exec(index, owner);
                     self.tell_owner(owner, &Report::Started { pid, notes: Vec::new() });
                     // Looked at again: it may have ended already.
                     continue;
@@ -127,12 +134,29 @@ impl Service {
     }
 
     fn exec_over(&mut self, exec: Exec, owner: Owner, over: Result<i32>) {
-        drop(exec);
+        if owner == Owner::Health {
+            self.health_over(&exec.captured, over);
+            return;
+        }
         let report = match over {
-            Ok(code) => Report::Exited { code },
+            Ok(code) => {
+                let event = events::Event::of(self.assignment.record(), "exec_died");
+                let event = event.with("execID", &exec.id).with("exitCode", code);
+                events::append(self.assignment.store.paths(), &event);
+                Report::Exited { code }
+            }
             Err(e) => Report::Failed(e),
         };
+        drop(exec);
         self.tell_owner(owner, &report);
+    }
+
+    /// A session executes: an event, unless it is the health check's.
+    fn note_exec(&self, index: usize, owner: Owner) {
+        if let (Some(exec), false) = (self.execs.all.get(index), owner == Owner::Health) {
+            let event = events::Event::of(self.assignment.record(), "exec").with("execID", &exec.id);
+            events::append(self.assignment.store.paths(), &event);
+        }
     }
 
     fn tell_owner(&mut self, owner: Owner, report: &Report) {
@@ -144,6 +168,7 @@ impl Service {
     /// The container's process has ended, and with its pid namespace every session's. Where it shares the host's they are
     /// killed; nobody waits for a reader who doesn't read.
     pub(super) fn end_execs(&mut self) {
+        self.end_health();
         self.turn_execs();
         for mut exec in std::mem::take(&mut self.execs.all) {
             exec.kill();

@@ -13,6 +13,8 @@
 #[macro_use]
 mod support;
 
+// mod scripts;
+
 mod cli;
 mod conformance;
 mod cp;
@@ -22,23 +24,27 @@ mod durability;
 mod escape;
 mod exec;
 mod format;
+mod full_disk;
+mod health;
 mod hostile;
 mod hub;
+mod interactive;
 mod join;
 mod kill;
 mod life_flags;
 mod lifecycle;
 mod nss;
+mod others;
 mod parallel;
 mod powercut;
 mod protocol;
+mod pull;
 mod pull_command;
 mod readme;
 mod registry;
 mod rules;
 mod run;
 mod sandboxes;
-// mod scripts;
 mod stacking;
 mod start;
 mod store;

@@ -281,3 +281,39 @@ fn what_starts_at_boot() {
         sandbox.line(&format!("update --restart no {name}")).output().ok();
     }
 }
+
+#[test]
+fn a_monitor_that_is_asked_to_end_ends_its_container_until_the_next_boot() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "trap 'exit 3' TERM; while :; do sleep 0.02; done";
+    let id = create(&sandbox, "--name c --restart unless-stopped", script);
+    sandbox.line("start c").output().ok();
+    let state = || {
+        let text = std::fs::read_to_string(folder(&sandbox, &id).join("state.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    // What a service manager sends at shutdown; the trap is set as soon as the loop runs.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let pid = nix::unistd::Pid::from_raw(state()["monitor"]["pid"].as_i64().unwrap() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    wait_exited(&sandbox, "c");
+    assert_eq!((state()["exit_code"].as_i64(), state()["stopped_by_user"].as_bool()), (Some(3), Some(false)));
+    assert_eq!(sandbox.line("start --all --filter should-start-on-boot=true").output().ok(), format!("{id}\n"));
+    sandbox.line("update --restart no c").output().ok();
+}
+
+/// What `docs/systemd` offers is what systemd takes, and its command line is one of runr's.
+#[test]
+fn the_unit_for_boot_is_well_formed() {
+    let unit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd/runr-restart.service");
+    let text = std::fs::read_to_string(&unit).unwrap();
+    let command = text.lines().find_map(|l| l.strip_prefix("ExecStart=%h/.local/bin/runr ")).unwrap();
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.line(command).output().ok(), "", "nothing is there to be started");
+    need!(tool("systemd-analyze"));
+    let copy = text.replace("%h/.local/bin/runr", sandbox.dir().join("bin/runr").to_str().unwrap());
+    let copy = sandbox.write("runr-restart.service", copy.replace("Documentation=man:runr-start(1)\n", ""));
+    let said = sandbox.command("systemd-analyze").args(["verify", "--user"]).arg(copy).output();
+    assert!(said.code() == 0 && said.stderr.is_empty(), "{said:?}");
+}

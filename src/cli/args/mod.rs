@@ -8,12 +8,14 @@ pub(crate) mod container;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod files;
+pub(crate) mod health;
 pub(crate) mod housekeeping;
 pub(crate) mod image;
 pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod lifecycle;
 pub(crate) mod locate;
+pub(crate) mod logs;
 pub(crate) mod parse;
 pub(crate) mod ps;
 pub(crate) mod system;
@@ -80,8 +82,12 @@ const fn unlisted<A: Args>(
 }
 
 /// What the words before a space are, for their `--help`.
-pub(crate) const GROUPS: &[(&str, &str)] =
-    &[("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage runr")];
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("container", "Manage containers"),
+    ("healthcheck", "Manage health checks"),
+    ("image", "Manage images"),
+    ("system", "Manage runr"),
+];
 
 /// All commands, in the order in which help lists them.
 pub(crate) const COMMANDS: &[CommandEntry] = &[
@@ -99,6 +105,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
+    entry::<health::HealthcheckRunArgs>(
+        &["healthcheck run"],
+        "Run a container's health check now",
+        commands::healthcheck::run,
+    ),
     entry::<ps::PsArgs>(
         &["ps", "container ls", "container list", "container ps"],
         "List containers",
@@ -128,6 +139,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "Connect to a running container",
         commands::attach::run,
     ),
+    entry::<logs::LogsArgs>(&["logs", "container logs"], "Show what containers wrote", commands::logs::run),
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
@@ -218,7 +230,11 @@ mod tests {
                     continue;
                 };
                 let short = ours.get_short().map(|c| format!("-{c}"));
-                if flag.short.is_some() {
+                // `-n` of logs is docker's --tail and podman's --names: docker's word counts.
+                let taken = |c: char| command.get_arguments().any(|a| a.get_short() == Some(c));
+                if flag.short.is_some()
+                    && !(short.is_none() && flag.short.and_then(|s| s.chars().nth(1)).is_some_and(taken))
+                {
                     assert_eq!(short.as_deref(), flag.short, "{path} {}", flag.long);
                 }
                 let takes_value = matches!(ours.get_action(), clap::ArgAction::Set | clap::ArgAction::Append);

@@ -3,6 +3,7 @@
 
 pub(crate) mod create;
 pub(crate) mod env;
+pub(crate) mod health;
 pub(crate) mod host;
 pub(crate) mod keys;
 pub(crate) mod life;

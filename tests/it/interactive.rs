@@ -1,0 +1,129 @@
+//! A person at a terminal: job control inside and outside, full-screen programs, sessions that are left and found again.
+
+use crate::support::{Sandbox, pty::Pty};
+use std::time::Duration;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    sandbox
+}
+
+fn pause() {
+    std::thread::sleep(Duration::from_millis(300));
+}
+
+#[test]
+fn job_control_works_inside() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    for flags in ["run --rm -it", "run --rm -it --init"] {
+        let mut pty = Pty::start(sandbox.line(flags).args(["--network", "none", "busybox", "sh"]));
+        pty.expect("#");
+        pty.send("sleep 100\n");
+        pause();
+        pty.send("\u{1a}");
+        pty.expect("Stopped");
+        pty.send("jobs | grep -c sl''eep; echo listed\n");
+        pty.expect("listed");
+        pty.send("fg\n");
+        pause();
+        pty.send("\u{3}");
+        pause();
+        pty.send("echo ba''ck; exit 5\n");
+        pty.expect("back");
+        assert_eq!(pty.wait(), 5, "{flags}");
+    }
+}
+
+#[test]
+fn the_callers_shell_can_stop_and_continue_a_run() {
+    need!(userns, shell, tool("bash"));
+    let sandbox = sandbox();
+    let mut pty = Pty::start(sandbox.command("bash").args(["--norc", "--noprofile", "-i"]));
+    pty.send("PS1='ready> '\n");
+    pty.expect("ready> ");
+    pty.expect("ready> ");
+    pty.send("runr run --rm --network none busybox sh -c 'sleep 1; echo do''ne'\n");
+    pause();
+    pty.send("\u{1a}");
+    pty.expect("Stopped");
+    pty.send("fg\n");
+    pty.expect("done");
+    pty.expect("ready> ");
+    // Ctrl-C ends a container without a terminal of its own by its signal.
+    pty.send("runr run --rm --network none busybox sh -c 'trap \"exit 9\" INT; while :; do sleep 0.05; done'\n");
+    pause();
+    pause();
+    pty.send("\u{3}");
+    pty.expect("ready> ");
+    pty.send("echo sta''tus $?\n");
+    pty.expect("status 9");
+    pty.send("exit\n");
+    pty.wait();
+}
+
+#[test]
+fn a_full_screen_program_draws_and_writes() {
+    need!(userns, shell, tool("busybox"));
+    let sandbox = sandbox();
+    let folder = sandbox.path("shared");
+    std::fs::create_dir(&folder).unwrap();
+    let volume = format!("{}:/shared", folder.display());
+    let mut pty = Pty::start(sandbox.runr([
+        "run",
+        "--rm",
+        "-it",
+        "--network",
+        "none",
+        "-v",
+        &volume,
+        "busybox",
+        "vi",
+        "/shared/text",
+    ]));
+    pty.expect("~");
+    pty.send("ihello from vi\u{1b}");
+    pty.expect("hello");
+    pty.resize(60, 20);
+    pause();
+    pty.send(":wq\n");
+    assert_eq!(pty.wait(), 0);
+    assert_eq!(std::fs::read_to_string(folder.join("text")).unwrap(), "hello from vi\n");
+}
+
+#[test]
+fn a_shell_by_exec_has_a_terminal_of_its_own() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("run -d --name c --network none busybox sleep 100").output().ok();
+    let mut pty = Pty::start(sandbox.line("exec -it c sh"));
+    pty.expect("#");
+    pty.resize(99, 31);
+    pause();
+    pty.send("stty size; tty\n");
+    pty.expect("31 99");
+    pty.expect("/dev/pts/");
+    pty.send("sleep 100\n");
+    pause();
+    pty.send("\u{3}");
+    pause();
+    pty.send("exit 6\n");
+    assert_eq!(pty.wait(), 6);
+    assert_eq!(sandbox.line("inspect -f {{.State.Running}} c").output().ok(), "true\n");
+    sandbox.line("rm -f -t 0 c").output().ok();
+}
+
+#[test]
+fn a_closed_terminal_leaves_a_detached_container_alone() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let mut pty = Pty::start(sandbox.command("sh"));
+    pty.send("runr run -d --name c --network none busybox sleep 100; echo sta''rted\n");
+    pty.expect("started");
+    // The terminal's window is closed: every process of the session gets SIGHUP.
+    drop(pty);
+    pause();
+    assert_eq!(sandbox.line("inspect -f {{.State.Running}} c").output().ok(), "true\n");
+    sandbox.line("rm -f -t 0 c").output().ok();
+}
