@@ -2,14 +2,17 @@
 
 pub(crate) mod attach;
 pub(crate) mod cleanup;
+pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod df;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod healthcheck;
 pub(crate) mod help;
 pub(crate) mod images;

@@ -97,7 +97,9 @@ fn find(store: &Store, subject: Subject, word: &str, progress: &dyn Progress) ->
 fn of_container(store: &Store, container: &Container, progress: &dyn Progress) -> Result<Side> {
     let Container { record, folder, .. } = container;
     if record.rootfs.is_some() {
-        return Err(Error::unsupported("the container runs a folder of this machine: there is no image to compare with"));
+        return Err(Error::unsupported(
+            "the container runs a folder of this machine: there is no image to compare with",
+        ));
     }
     let layers = layers_of(store, record, progress)?;
     let below = assemble::stack(store, &layers, &record.map)?.lowers;

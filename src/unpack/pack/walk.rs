@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 512;
 const BUFFER: usize = 256 << 10;
 
 /// What a packed tree came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Packed {
     /// Entries, whiteouts included.
     pub entries: u64,
