@@ -30,4 +30,5 @@ pub mod prune;
 pub mod pull;
 pub mod remove;
 pub mod start;
+pub mod unshare;
 pub mod usage;

@@ -125,3 +125,48 @@ pub(crate) struct CommitArgs {
     #[arg(value_name = "IMAGE")]
     pub(crate) image: Option<String>,
 }
+
+/// `mount`.
+#[derive(Debug, Args)]
+pub(crate) struct MountArgs {
+    /// All containers
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Print the list as json
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// The last container that was made
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Full ids in the list
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Names or ids; without any, what is mounted is listed
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}
+
+/// `unmount`.
+#[derive(Debug, Args)]
+pub(crate) struct UnmountArgs {
+    /// All containers that are mounted
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Also while somebody uses the files
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// The last container that was made
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Names or ids
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}
+
+/// `unshare`.
+#[derive(Debug, Args)]
+pub(crate) struct UnshareArgs {
+    /// The command, instead of $SHELL
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}

@@ -156,6 +156,21 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "Write a container's files as a tar archive",
         commands::export::run,
     ),
+    entry::<files::MountArgs>(
+        &["mount", "container mount"],
+        "Make a container's files a folder of this machine",
+        commands::mount::mount,
+    ),
+    entry::<files::UnmountArgs>(
+        &["unmount", "umount", "container unmount", "container umount"],
+        "Take such a folder away",
+        commands::mount::unmount,
+    ),
+    entry::<files::UnshareArgs>(
+        &["unshare"],
+        "Run a command as root of the user namespace of containers",
+        commands::mount::unshare,
+    ),
     entry::<files::CpArgs>(
         &["cp", "container cp"],
         "Copy files between containers and this machine",

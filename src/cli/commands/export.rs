@@ -23,7 +23,11 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
                 .hint("give a file with `-o`, or redirect the output"));
         }
         let stdout = std::io::stdout().as_fd().try_clone_to_owned().doing(|| "copy descriptor")?;
-        return export(&stdout).map(|()| Exit::OK);
+        return match export(&stdout) {
+            // Whoever reads has what it wanted.
+            Err(e) if e.errno() == Some(nix::errno::Errno::EPIPE) => Ok(Exit::OK),
+            other => other.map(|()| Exit::OK),
+        };
     };
     to_file(&path, export).map(|()| Exit::OK)
 }

@@ -19,6 +19,7 @@ pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod logs;
+pub(crate) mod mount;
 pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;

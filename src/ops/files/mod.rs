@@ -10,6 +10,7 @@ pub mod cp;
 pub mod diff;
 pub mod export;
 mod locate;
+pub mod mount;
 
 use super::{layers, plan, start};
 use crate::base::progress::Progress;
