@@ -15,12 +15,15 @@ use std::process::Command;
 /// Returns its exit status, or 128 + signal. Call it before this process has threads.
 ///
 /// Errors: `CommandNotFound`, `CommandNotExecutable`; those of making a user namespace.
-pub fn run(args: &[String]) -> Result<i32> {
+///
+/// `path` is where a program without a slash in its name is looked for.
+pub fn run(args: &[String], path: &str) -> Result<i32> {
     let (program, rest) = args.split_first().ok_or_else(|| Error::usage("no command specified"))?;
+    let program = find(program, path)?;
     let mask = umask(Mode::empty());
     umask(mask);
     let mut worker = Worker::spawn(&default_map()?, |mut socket| {
-        let failure = enter(mask).and_then(|()| execute(program, rest));
+        let failure = enter(mask).and_then(|()| execute(&program, rest));
         let bytes = failure.err().and_then(|e| serde_json::to_vec(&e).ok()).unwrap_or_default();
         i32::from(socket.write_all(&bytes).is_err())
     })?;
@@ -30,6 +33,18 @@ pub fn run(args: &[String]) -> Result<i32> {
     worker.socket.read_to_end(&mut failure).doing(|| "start the command")?;
     let status = worker.wait()?;
     if failure.is_empty() { Ok(status) } else { Err(serde_json::from_slice::<Error>(&failure)?) }
+}
+
+/// execvp(3) would take a folder of PATH that this user may not enter for a program that may not be executed.
+fn find(program: &str, path: &str) -> Result<String> {
+    if program.contains('/') {
+        return Ok(program.to_owned());
+    }
+    let candidates = path.split(':').filter(|dir| !dir.is_empty()).map(|dir| format!("{dir}/{program}"));
+    candidates
+        .into_iter()
+        .find(|file| std::path::Path::new(file).is_file())
+        .ok_or_else(|| Error::from(Errno::ENOENT).with_kind(Kind::CommandNotFound).step(format!("execute `{program}`")))
 }
 
 fn enter(mask: Mode) -> Result<()> {

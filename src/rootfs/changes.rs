@@ -132,8 +132,10 @@ fn owner_and_mode(stat: &FileStat) -> (u32, u32, u32) {
 
 /// As docker and podman see it: a file is the same when all this is.
 fn differ(a: &FileStat, b: &FileStat) -> bool {
-    let facts = |s: &FileStat| (owner_and_mode(s), s.st_rdev, s.st_size, s.st_mtime, s.st_mtime_nsec);
-    facts(a) != facts(b)
+    let facts = |s: &FileStat| (owner_and_mode(s), s.st_rdev, s.st_size, s.st_mtime);
+    // An archive keeps seconds only.
+    let nanos = a.st_mtime_nsec != b.st_mtime_nsec && a.st_mtime_nsec != 0 && b.st_mtime_nsec != 0;
+    facts(a) != facts(b) || nanos
 }
 
 fn capability(dir: &std::os::fd::OwnedFd, name: &CStr, stat: &FileStat) -> Result<Option<Vec<u8>>> {

@@ -167,6 +167,6 @@ pub(crate) struct UnmountArgs {
 #[derive(Debug, Args)]
 pub(crate) struct UnshareArgs {
     /// The command, instead of $SHELL
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     pub(crate) command: Vec<String>,
 }

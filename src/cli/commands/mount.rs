@@ -100,6 +100,7 @@ pub(crate) fn unshare(context: &mut Context, matches: &ArgMatches) -> Result<Exi
     } else {
         args.command
     };
-    let status = unshare::run(&command)?;
+    let path = context.config.env.get("PATH").map_or("", String::as_str);
+    let status = unshare::run(&command, path)?;
     Ok(Exit::code(u8::try_from(status).unwrap_or(125)))
 }

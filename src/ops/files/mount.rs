@@ -3,9 +3,12 @@
 //! That takes root of a user namespace with the container's ids: real root, or whoever is inside `runr unshare`. A running
 //! container's files can be read there, a stopped one's also be changed.
 
-use super::root;
+use super::layers_of;
 use crate::base::progress::Progress;
 use crate::base::{Doing, Error, Kind, Result, fsx};
+use crate::ops::plan;
+use crate::rootfs::assemble::{self, Stack};
+use crate::runtime::plan::Root;
 use crate::runtime::view::{self, Access};
 use crate::state::containers::{Container, short};
 use crate::state::{Containers, Entry};
@@ -55,11 +58,27 @@ pub fn mount(store: &Store, word: &str, progress: &dyn Progress) -> Result<Mount
             format!("container `{}` can only be mounted by root of its user namespace", short(&container.record.id));
         return Err(Error::new(Kind::Denied, text).hint("run it inside `runr unshare`"));
     }
-    let root = root(store, &container.record, &container.folder, progress)?;
+    let root = root(store, &container, progress)?;
     fsx::ensure_dir(&at, 0o755)?;
     let running = container.state.status.is_alive();
     view::attach(&root, if running { Access::Read } else { Access::Write }, &at)?;
     Ok(describe(&container))
+}
+
+/// The root filesystem, as a start makes it; nothing is tried out here, where it may be forbidden.
+fn root(store: &Store, container: &Container, progress: &dyn Progress) -> Result<Root> {
+    let Container { record, folder, .. } = container;
+    let copy = folder.join("copy");
+    match &record.rootfs {
+        Some(path) => return Ok(Root::Dir(path.clone())),
+        None if copy.exists() => return Ok(Root::Dir(copy)),
+        None => {}
+    }
+    let layers = layers_of(store, record, progress)?;
+    let Stack { lowers, root_like } = assemble::stack(store, &layers, &record.map)?;
+    let (upper, work) = (folder.join("upper"), folder.join("work"));
+    let root_like = plan::is_fresh(&upper)?.then_some(root_like);
+    Ok(Root::Overlay { lowers, upper, work, root_like })
 }
 
 /// All containers that are mounted in this mount namespace.
