@@ -3,6 +3,7 @@
 
 mod accounts;
 pub mod change;
+pub mod check;
 pub mod cleanup;
 pub mod container_inspect;
 pub mod container_list;
@@ -29,6 +30,10 @@ pub mod processes;
 pub mod prune;
 pub mod pull;
 pub mod remove;
+pub mod reset;
 pub mod start;
+pub mod stats;
+pub mod top;
 pub mod unshare;
 pub mod usage;
+pub mod volumes_from;

@@ -252,7 +252,8 @@ impl Containers {
         Ok(())
     }
 
-    fn name_holder(&self, name: &str) -> Result<Option<String>> {
+    /// The id that `name` stands for, whether or not there is such a container.
+    pub fn name_holder(&self, name: &str) -> Result<Option<String>> {
         match std::fs::read_link(self.paths.names().join(name)) {
             Ok(target) => Ok(target.file_name().map(|id| id.to_string_lossy().into_owned())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

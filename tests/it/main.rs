@@ -13,6 +13,7 @@
 #[macro_use]
 mod support;
 
+mod check;
 // mod scripts;
 
 mod cli;
@@ -24,17 +25,20 @@ mod diff;
 mod docs;
 mod durability;
 mod escape;
+mod events;
 mod exec;
 mod format;
 mod full_disk;
 mod health;
 mod hostile;
+mod housekeeping;
 mod hub;
 mod interactive;
 mod join;
 mod kill;
 mod life_flags;
 mod lifecycle;
+mod logs;
 mod mount;
 mod nss;
 mod others;

@@ -1,7 +1,7 @@
 //! `create`, `start`, `rename`: a container that stands there, runs, and runs again, whatever happened to the machine and the
 //! image meanwhile.
 
-use crate::support::Sandbox;
+use crate::support::{ImageBuilder, Layer, Sandbox};
 use std::path::PathBuf;
 
 /// A sandbox with the base image in it.
@@ -152,7 +152,11 @@ fn the_image_may_lose_its_name_and_another_one_get_it() {
     need!(userns, shell);
     let sandbox = sandbox();
     create(&sandbox, "--name c", "echo still here");
-    sandbox.line("rmi -f busybox").output().code();
+    let archive = sandbox.path("other.tar");
+    let other = ImageBuilder::new().layer(&Layer::new().file("f", "x")).build();
+    other.write_docker_archive(&archive, &["busybox:latest"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    sandbox.line("image prune -f").output().ok();
     assert_eq!(sandbox.line("start -a c").output().ok(), "still here\n");
 }
 
@@ -316,4 +320,17 @@ fn the_unit_for_boot_is_well_formed() {
     let copy = sandbox.write("runr-restart.service", copy.replace("Documentation=man:runr-start(1)\n", ""));
     let said = sandbox.command("systemd-analyze").args(["verify", "--user"]).arg(copy).output();
     assert!(said.code() == 0 && said.stderr.is_empty(), "{said:?}");
+}
+
+#[test]
+fn an_attached_start_of_what_runs_connects_to_it() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "read line; echo got $line; exit 5";
+    sandbox.runr(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", script]).output().ok();
+    let out = sandbox.line("start -ai c").stdin("word\n").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (5, "got word\n"));
+    // And of what does not: the same streams, from the beginning.
+    let out = sandbox.line("start -ai c").stdin("again\n").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (5, "got again\n"));
 }

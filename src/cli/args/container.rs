@@ -1,6 +1,6 @@
 //! Flags of the commands about containers. Values stay text here; `cli::parse` gives them meaning.
 
-use super::health::HealthArgs;
+use super::health::CreateHealthArgs;
 use super::image::SourceArgs;
 use clap::Args;
 
@@ -70,7 +70,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) lifecycle: LifecycleArgs,
     #[command(flatten)]
-    pub(crate) health: HealthArgs,
+    pub(crate) health: CreateHealthArgs,
     #[command(flatten)]
     pub(crate) image: ImageArgs,
     /// The image, then the command to run instead of the image's own
@@ -158,6 +158,9 @@ pub(crate) struct FileArgs {
     /// Mount a file or folder of this machine
     #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
     pub(crate) volume: Vec<String>,
+    /// Mount what another container mounts
+    #[arg(long, value_name = "CONTAINER[:ro|rw]", value_delimiter = ',')]
+    pub(crate) volumes_from: Vec<String>,
     /// Mount by key and value: type=bind|tmpfs,source=…,target=…
     #[arg(long, value_name = "KEY=VALUE,…")]
     pub(crate) mount: Vec<String>,
@@ -254,6 +257,9 @@ pub(crate) struct SecurityArgs {
     /// Give every right that this user can give: all capabilities, no seccomp, no masked paths, this machine's devices
     #[arg(long)]
     pub(crate) privileged: bool,
+    /// Where the seccomp profile comes from: default, or image for the image's label
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) seccomp_policy: Option<String>,
     /// seccomp=FILE|unconfined, no-new-privileges, mask=PATH, unmask=PATH|ALL
     #[arg(long, value_name = "OPTION")]
     pub(crate) security_opt: Vec<String>,

@@ -1,7 +1,9 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod attach;
+pub(crate) mod check;
 pub(crate) mod cleanup;
+pub(crate) mod clone;
 pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
@@ -12,6 +14,7 @@ pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod exists;
 pub(crate) mod export;
 pub(crate) mod healthcheck;
 pub(crate) mod help;
@@ -20,16 +23,20 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod logs;
 pub(crate) mod mount;
+pub(crate) mod port;
 pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod rename;
+pub(crate) mod reset;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;
 mod select;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod stop;
+pub(crate) mod top;
 pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod wait;
