@@ -87,8 +87,9 @@ pub fn take(store: &Store, word: &str) -> Result<Taken> {
     let id = all.resolve(word)?;
     let begin = Instant::now();
     loop {
-        if let Some((container, state)) = all.take_stopped(&id).map_err(|e| gone(e, word))? {
-            orphans::kill_leftovers(&state);
+        if let Some(container) = all.take_stopped(&id).map_err(|e| gone(e, word))? {
+            let state = &container.former;
+            orphans::kill_leftovers(state);
             if container.record.options.remove && state.process.is_some() {
                 // Its monitor died before it could remove it.
                 orphans::discard(store, &id, Some(&container.record.name), &container.record.map)?;

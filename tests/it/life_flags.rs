@@ -226,6 +226,8 @@ fn the_service_manager_is_told() {
     };
     run("--sdnotify conmon", "echo ${NOTIFY_SOCKET:-none} > /v; sleep 1000");
     assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
+    run("--sdnotify healthy --health-cmd true --health-interval 1s", "sleep 1000");
+    assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
     run("--sdnotify ignore", "sleep 1000");
     assert_eq!(heard(&socket, Duration::from_millis(200)), "");
     // The container's own word, and only what it may say. busybox cannot send a datagram to a socket, so the probe does.
