@@ -164,7 +164,7 @@ fn users_of_this_machine_get_a_name() {
 
 #[test]
 fn descriptors_are_passed_on() {
-    need!(userns, shell);
+    need!(userns, shell, tool("bash"));
     let sandbox = sandbox();
     let script = "exec 3< \"$0\" 5< \"$0\"; runr run --rm --preserve-fds 1 busybox sh -c 'cat <&3; test -e /proc/self/fd/4 || echo one'; \
         runr run --rm --preserve-fd 5 busybox sh -c 'cat <&5; test -e /proc/self/fd/3 || echo two'; \
