@@ -226,10 +226,10 @@ mod tests {
             "A /opaque/y",
             "A /same",
         ];
-        assert_eq!(listed(&[lower.clone()], &new, &["/etc/hosts", "/run"]), expected);
+        assert_eq!(listed(std::slice::from_ref(&lower), &new, &["/etc/hosts", "/run"]), expected);
         assert!(listed(&new, &new, &[]).is_empty());
         // Against nothing all is new; the other way round all changes are undone.
-        assert_eq!(listed(&[], &[lower.clone()], &[]).len(), 11);
+        assert_eq!(listed(&[], std::slice::from_ref(&lower), &[]).len(), 11);
         assert!(listed(&new, &[lower], &[]).contains(&"A /gone".to_owned()));
     }
 
@@ -245,6 +245,9 @@ mod tests {
         let mode = |name: &str, bits| fs::set_permissions(upper.join(name), fs::Permissions::from_mode(bits)).unwrap();
         mode("d/mode", 0o4755);
         mode("moded", 0o700);
-        assert_eq!(listed(&[lower.clone()], &[upper, lower], &[]), ["C /d", "C /d/mode", "C /moded"]);
+        assert_eq!(
+            listed(std::slice::from_ref(&lower), &[upper, lower.clone()], &[]),
+            ["C /d", "C /d/mode", "C /moded"]
+        );
     }
 }
