@@ -206,8 +206,9 @@ fn files_come_out() {
     need!(userns, shell);
     let sandbox = sandbox();
     work(&sandbox);
-    let script =
-        format!("mkdir /w; cd /w; {PREPARED}; echo secret > /w/dir/x; chmod 4750 /w/dir/x; ln /w/dir/x /w/dir/y; mkfifo /w/dir/p");
+    let script = format!(
+        "mkdir /w; cd /w; {PREPARED}; echo secret > /w/dir/x; chmod 4750 /w/dir/x; ln /w/dir/x /w/dir/y; mkfifo /w/dir/p"
+    );
     running(&sandbox, "c", "--init --user root", &script);
     let at = |name: &str| sandbox.path(format!("work/{name}"));
     cp(&sandbox, &["c:/w/file", "out"]).output().ok();
