@@ -115,24 +115,19 @@ pub(super) fn image_root(
     map: &IdMap,
     progress: &dyn Progress,
 ) -> Result<Root> {
-    let copy = folder.join("copy");
+    let copy = folder.join(Root::COPY);
+    let (upper, work) = (folder.join("upper"), folder.join("work"));
+    // Later on the owner and mode of `/` are the container's own doing.
+    let fresh = is_fresh(&upper)?;
     // Once a copy, always one: its changes are in it.
     if !copy.exists() && store.file_system(map)?.overlay_upper {
         let Stack { lowers, root_like } = stack;
-        let (upper, work) = (folder.join("upper"), folder.join("work"));
-        // Later on the owner and mode of `/` are the container's own doing.
-        let root_like = is_fresh(&upper)?.then_some(root_like);
-        return Ok(Root::Overlay { lowers, upper, work, root_like });
+        return Ok(Root::Overlay { lowers, upper, work, root_like: fresh.then_some(root_like) });
     }
     if !copy.exists() {
-        let warning = "overlay is refused here, so the container gets a copy of the image's files";
-        progress.event(Event::Warning(warning.to_owned()));
-        // Under its name once it is whole: the command may be killed half-way.
-        let making = folder.join("copy.part");
-        crate::userns::remove_tree(map, &making)?;
-        fsx::create_dir(&making, 0o755)?;
-        flatten::copy_stack(&stack, &making, map)?;
-        fsx::rename(&making, &copy)?;
+        progress.event(Event::Warning(Root::COPIED.to_owned()));
+        let stack = if fresh { stack } else { stack.below(upper) };
+        flatten::copy_stack(&stack, &copy, map)?;
     }
     Ok(Root::Dir(copy))
 }
@@ -182,15 +177,19 @@ fn facts(record: &ContainerRecord, folder: &Path) -> Result<Facts> {
         host_mqueue: Path::new("/dev/mqueue").is_dir(),
         last_capability: crate::sys::caps::last(),
         kernel: kernel_version(),
-        seccomp: seccomp_profile(options)?,
+        seccomp: seccomp_profile(record)?,
         shared_hostname: generated::shared_hostname(folder, options),
         zone_file: options.tz.as_deref().map(zone_file).transpose()?,
     })
 }
 
+/// The label that podman reads with `--seccomp-policy image`.
+const SECCOMP_LABEL: &str = "io.containers.seccomp.profile";
+
 /// The text of the profile that the user names.
-fn seccomp_profile(options: &ContainerOptions) -> Result<Option<String>> {
-    match options.security.seccomp.as_deref() {
+fn seccomp_profile(record: &ContainerRecord) -> Result<Option<String>> {
+    match record.options.security.seccomp.as_deref() {
+        None if record.options.seccomp_from_image => Ok(record.execution.labels.get(SECCOMP_LABEL).cloned()),
         None | Some("unconfined") => Ok(None),
         Some(file) => fsx::read_to_string(Path::new(file)).map(Some),
     }

@@ -1,30 +1,12 @@
 //! A full disk stops nothing but what needs room: pulls and starts fail with one line and leave nothing, containers that run
 //! go on, what is there can be used, and what is not wanted can go.
 //!
-//! The disk is a small tmpfs. A user who may not mount starts this very executable once more, for the same test, as root of a
-//! user namespace with all its ids.
+//! The disk is a small tmpfs.
 
 use crate::durability::image;
 use crate::store::{files_below, settle};
-use crate::support::{Image, Run, Sandbox};
+use crate::support::{Image, Run, Sandbox, inside::may_mount};
 use std::path::PathBuf;
-
-/// Set in the process that is inside.
-const INSIDE: &str = "RUNR_TEST_FULL_DISK_INSIDE";
-
-/// True where mounting is allowed. Elsewhere it runs the test `name` where it is, to its end.
-fn may_mount(name: &str) -> bool {
-    if nix::unistd::geteuid().is_root() {
-        return true;
-    }
-    let sandbox = Sandbox::new();
-    let run = sandbox.command("unshare").args(["--user", "--map-root-user", "--map-auto", "--mount"]);
-    let run = run.arg(std::env::current_exe().unwrap()).args(["--exact", &format!("full_disk::{name}"), "--nocapture"]);
-    let out = run.env(INSIDE, "1").output();
-    assert!(out.stdout.contains("1 passed"), "{}\n{}", out.stdout, out.stderr);
-    out.ok();
-    false
-}
 
 /// A file system of a few megabytes with a store, for one test.
 struct SmallDisk {
@@ -101,7 +83,7 @@ impl Drop for SmallDisk {
 #[test]
 fn it_ends_a_pull_and_nothing_else() {
     need!(userns, subids, overlay, shell);
-    if !may_mount("it_ends_a_pull_and_nothing_else") {
+    if !may_mount("full_disk::it_ends_a_pull_and_nothing_else") {
         return;
     }
     let disk = SmallDisk::new("24m");
@@ -131,7 +113,7 @@ fn it_ends_a_pull_and_nothing_else() {
 #[test]
 fn it_ends_a_start_and_the_next_one_works() {
     need!(userns, subids, overlay, shell);
-    if !may_mount("it_ends_a_start_and_the_next_one_works") {
+    if !may_mount("full_disk::it_ends_a_start_and_the_next_one_works") {
         return;
     }
     let disk = SmallDisk::new("24m");
@@ -154,7 +136,7 @@ fn it_ends_a_start_and_the_next_one_works() {
 #[test]
 fn a_container_that_fills_it_runs_to_its_end_and_can_go() {
     need!(userns, subids, overlay, shell);
-    if !may_mount("a_container_that_fills_it_runs_to_its_end_and_can_go") {
+    if !may_mount("full_disk::a_container_that_fills_it_runs_to_its_end_and_can_go") {
         return;
     }
     let disk = SmallDisk::new("24m");

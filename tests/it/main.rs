@@ -36,6 +36,7 @@ mod join;
 mod kill;
 mod life_flags;
 mod lifecycle;
+mod logs;
 mod nss;
 mod others;
 mod parallel;
