@@ -122,6 +122,21 @@ part_detached() {
     row "\`run -d --rm --network none busybox true\`, median" "$ours" "$theirs"
 }
 
+# How long one more command in a running container takes.
+part_exec() {
+    local ours theirs=''
+    small_image
+    runr run -d --name joined --network none "$small" sleep 600 >/dev/null
+    ours=$(median_ms 100 "$RUNR" --root "$work/runr" exec joined true)
+    runr rm -f joined >/dev/null
+    if [ $have_podman = yes ]; then
+        podman run -d --name joined --network none "$small" sleep 600 >/dev/null
+        theirs=$(median_ms 20 podman "${podman_flags[@]}" exec joined true)
+        podman rm -f -t 0 joined >/dev/null
+    fi
+    row '`exec … true` in a running container, median' "$ours" "$theirs"
+}
+
 # at_once COMMAND…: 50 of them; prints the wall time until the last has ended, and how many failed.
 at_once() {
     local begin=$EPOCHREALTIME bad=0 pids=() pid
@@ -234,7 +249,7 @@ part_monitor() {
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor)
+[ $# -gt 0 ] || parts=(latency detached exec parallel pull lists monitor)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2

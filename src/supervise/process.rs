@@ -117,7 +117,7 @@ fn wire(
         streams.stdin = copy(&stdio.stdin)?;
         streams.stdout = copy(&stdio.stdout)?;
         streams.stderr = copy(&stdio.stderr)?;
-        return Ok((streams, None));
+        return Ok((streams, None, None));
     }
     let [stdout, stderr] = outputs;
     for (output, end) in [(stdout, &mut streams.stdout), (stderr, &mut streams.stderr)] {
