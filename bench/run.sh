@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compares runr with podman (if installed) and with a shell pipeline, side by side in one run, and prints a markdown table.
 #
-#   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor; all without an argument
+#   bench/run.sh [PART…]          parts: latency detached exec parallel pull lists monitor; all without an argument
 #
 # To be run as an unprivileged user with subordinate ids, on a machine that does nothing else. Needs python3, skopeo and
 # docker-registry; uses hyperfine if it is there. RUNR names the executable (default: the one in PATH).
