@@ -3,6 +3,9 @@
 #
 #   bench/run.sh [PART…]          parts: latency detached exec parallel pull lists monitor; all without an argument
 #   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor log; all without an argument
+#   bench/run.sh [all | PART…]    parts: latency detached parallel pull lists monitor log; all without an argument
+#
+# The table is the one in docs/performance.md.
 #
 # To be run as an unprivileged user with subordinate ids, on a machine that does nothing else. Needs python3, skopeo and
 # docker-registry; uses hyperfine if it is there. RUNR names the executable (default: the one in PATH).
