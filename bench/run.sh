@@ -265,7 +265,7 @@ sys.stdout.buffer.write(line * (100_000_000 // len(line)))' >"$work/lines"
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor log)
+[ "${*:-all}" != all ] || parts=(latency detached parallel pull lists monitor log)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2

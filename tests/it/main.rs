@@ -13,9 +13,9 @@
 #[macro_use]
 mod support;
 
-mod check;
 // mod scripts;
 
+mod check;
 mod cli;
 mod commit;
 mod conformance;
