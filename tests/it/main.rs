@@ -40,7 +40,7 @@ mod registry;
 mod rules;
 mod run;
 mod sandboxes;
-// mod scripts;
+mod scripts;
 mod stacking;
 mod start;
 mod store;
