@@ -37,7 +37,7 @@ const VALUES: [(&str, &[&str]); 14] = [
     ("cgroupns", &["private", "host"]),
     ("pull", &["missing", "always", "newer", "never"]),
     ("policy", &["missing", "always", "newer", "never"]),
-    ("log_driver", &["json-file", "k8s-file", "none", "passthrough"]),
+    ("log_driver", &["k8s-file", "json-file", "journald", "none", "passthrough"]),
     ("security_opt", &["no-new-privileges", "seccomp=", "mask=", "unmask=", "label=disable"]),
     ("platform", &["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64"]),
     ("stop_signal", &["TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2"]),

@@ -3,6 +3,7 @@
 use super::containers::gone;
 use crate::base::{Error, Result};
 use crate::spec::ContainerOptions;
+use crate::spec::health::HealthOptions;
 use crate::spec::options::{RestartPolicy, Ulimit};
 use crate::state::Containers;
 use crate::state::events::{self, Event};
@@ -35,6 +36,8 @@ pub struct Changes {
     pub unset_env: Vec<String>,
     /// From the next start on.
     pub ulimits: Vec<Ulimit>,
+    /// From now on.
+    pub health: HealthOptions,
 }
 
 /// Changes the container that `word` names. Its monitor learns at once what concerns it.
@@ -45,9 +48,13 @@ pub fn update(store: &Store, word: &str, changes: &Changes) -> Result<()> {
     let id = all.resolve(word)?;
     let changed = all.change(&id, |record| apply(changes, &mut record.options));
     changed.map_err(|e| gone(e, word))?;
-    let Some(restart) = changes.restart else { return Ok(()) };
+    let checks = changes.health != HealthOptions::default();
+    if changes.restart.is_none() && !checks {
+        return Ok(());
+    }
     if let Some(channel) = control::connect_to(&store.paths().container(&id))? {
-        control::ask(&channel, &Request::Update { restart: Some(restart), health: None })?;
+        let health = checks.then(|| all.record(&id).map(|record| Box::new(record.options.health))).transpose()?;
+        control::ask(&channel, &Request::Update { restart: changes.restart, health })?;
     }
     Ok(())
 }
@@ -74,6 +81,7 @@ fn apply(changes: &Changes, options: &mut ContainerOptions) -> Result<()> {
         options.ulimits.retain(|old| old.name != ulimit.name);
         options.ulimits.push(ulimit.clone());
     }
+    options.health.update(changes.health.clone());
     Ok(())
 }
 
@@ -91,10 +99,12 @@ mod tests {
             env: vec!["A=3".into(), "C=4".into()],
             unset_env: vec!["B".into(), "PATH".into()],
             ulimits: vec![ulimit(2)],
+            health: HealthOptions { retries: Some(9), ..HealthOptions::default() },
         };
         for _ in 0..2 {
             apply(&changes, &mut options).unwrap();
             assert_eq!((options.env.join(" "), options.unset_env.join(" ")), ("A=3 C=4".into(), "B PATH".into()));
+            assert_eq!(options.health, changes.health);
             assert_eq!((options.restart, options.ulimits.as_slice()), (RestartPolicy::Always, &[ulimit(2)][..]));
         }
         options.remove = true;

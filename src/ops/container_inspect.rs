@@ -2,9 +2,11 @@
 
 use super::container_list::written_bytes;
 use crate::base::Result;
+use crate::base::units::human_size;
 use crate::image::config::Execution;
 use crate::spec::options::{ContainerOptions, Mount, MountKind};
 use crate::state::containers::Container;
+use crate::state::log::Settings;
 use crate::state::{Containers, Status};
 use crate::store::Store;
 use serde_json::{Map, Value, json};
@@ -50,7 +52,7 @@ fn document(container: &Container, image: &Execution) -> Value {
         "ResolvConfPath": format!("{folder}/resolv.conf"),
         "HostnamePath": format!("{folder}/hostname"),
         "HostsPath": format!("{folder}/hosts"),
-        "LogPath": "",
+        "LogPath": log_path(container),
         "Name": format!("/{}", record.name),
         "RestartCount": container.state.restart_count,
         "Driver": "overlay",
@@ -59,7 +61,7 @@ fn document(container: &Container, image: &Execution) -> Value {
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": container.state.sessions,
-        "HostConfig": host_config(options),
+        "HostConfig": host_config(container),
         "GraphDriver": {"Data": {"UpperDir": format!("{folder}/upper"), "WorkDir": format!("{folder}/work")}, "Name": "overlay"},
         "Mounts": options.mounts.iter().map(mount).collect::<Vec<_>>(),
         "Config": config(container, image, &image_name),
@@ -92,7 +94,28 @@ fn state(container: &Container) -> Value {
     document
 }
 
-fn host_config(options: &ContainerOptions) -> Value {
+/// podman's fields and docker's `Config`.
+fn log_config(container: &Container) -> Value {
+    let options = &container.record.options;
+    let settings = Settings::of(options).ok();
+    let driver = settings.as_ref().map_or(options.log_driver.as_deref().unwrap_or_default(), |s| s.driver.word());
+    json!({
+        "Type": driver,
+        "Config": options.log_options,
+        "Path": log_path(container),
+        "Tag": settings.as_ref().and_then(|s| s.tag.as_deref()).unwrap_or_default(),
+        "Size": human_size(settings.as_ref().and_then(|s| s.max_size).unwrap_or_default()),
+    })
+}
+
+/// Where the log is, or will be at the first output; empty for a driver without a file.
+fn log_path(container: &Container) -> String {
+    let path = Settings::of(&container.record.options).ok().and_then(|s| s.file(&container.folder));
+    path.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn host_config(container: &Container) -> Value {
+    let options = &container.record.options;
     let devices: Vec<Value> = options
         .devices
         .iter()
@@ -107,7 +130,7 @@ fn host_config(options: &ContainerOptions) -> Value {
     json!({
         "Binds": null_if_empty(options.mounts.iter().filter_map(bind).collect()),
         "ContainerIDFile": options.cidfile.as_ref().map_or_else(String::new, |p| p.to_string_lossy().into_owned()),
-        "LogConfig": {"Type": options.log_driver.as_deref().unwrap_or("json-file"), "Config": options.log_options},
+        "LogConfig": log_config(container),
         "NetworkMode": options.network.as_deref().unwrap_or("host"),
         "PortBindings": {},
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},

@@ -2,8 +2,8 @@
 
 use crate::base::{Error, Result};
 use crate::runtime::exec::ExecSpec;
+use crate::state::Containers;
 use crate::state::containers::Container;
-use crate::state::{Containers, Entry};
 use crate::store::Store;
 use crate::supervise::control;
 use crate::supervise::protocol::{Report, Request};
@@ -45,12 +45,7 @@ pub fn sessions(container: &Container) -> Vec<String> {
     }
 }
 
-/// The id of the container that was made last.
-pub fn latest(store: &Store) -> Result<String> {
-    let good = Containers::new(store.paths()).list()?.into_iter().filter_map(|entry| match entry {
-        Entry::Good(container) => Some(container.record),
-        Entry::Damaged { .. } => None,
-    });
-    let newest = good.max_by(|a, b| a.created.cmp(&b.created));
-    newest.map(|record| record.id).ok_or_else(|| Error::not_found("there is no container"))
+/// The command goes on when this connection closes.
+pub fn leave(channel: &Channel) -> Result<()> {
+    channel.send(&Request::Detach, &[]).map(drop)
 }

@@ -3,6 +3,7 @@
 
 mod accounts;
 pub mod change;
+pub mod check;
 pub mod cleanup;
 pub mod container_inspect;
 pub mod container_list;
@@ -22,11 +23,13 @@ pub mod joins;
 pub mod layers;
 pub mod lifecycle;
 pub mod linger;
+pub mod logs;
 pub mod obtain;
 pub mod plan;
 pub mod processes;
 pub mod prune;
 pub mod pull;
 pub mod remove;
+pub mod reset;
 pub mod start;
 pub mod usage;

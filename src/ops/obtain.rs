@@ -61,7 +61,20 @@ fn fits(image: &Image, how: &Obtain) -> bool {
 /// and this process is about to fork a monitor, which must have none.
 pub fn image(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) -> Result<Image> {
     let mut text = text.to_owned();
-    if let Some(entry) = pull::resolve(store, &text, how.policy)? {
+    let known = match parse_transport(&text) {
+        Ok(Transport::Registry(reference)) if text.starts_with("docker://") => {
+            text = reference.to_string();
+            pull::resolve(store, &text, how.policy)?
+        }
+        // An id is no reference, but names an image of the store.
+        Ok(Transport::Registry(_)) | Err(_) => pull::resolve(store, &text, how.policy)?,
+        Ok(_) if how.policy == Policy::Never => {
+            return Err(Error::usage(format!("`{text}` is not in the store")).hint("`--pull=never` forbids to read it"));
+        }
+        // What an archive holds today its name does not tell.
+        Ok(_) => None,
+    };
+    if let Some(entry) = known {
         let usable = store.load_image(&entry).and_then(|image| {
             layers::check(store, &image, &how.options.map)?;
             Ok(image)

@@ -115,24 +115,19 @@ pub(super) fn image_root(
     map: &IdMap,
     progress: &dyn Progress,
 ) -> Result<Root> {
-    let copy = folder.join("copy");
+    let copy = folder.join(Root::COPY);
+    let (upper, work) = (folder.join("upper"), folder.join("work"));
+    // Later on the owner and mode of `/` are the container's own doing.
+    let fresh = is_fresh(&upper)?;
     // Once a copy, always one: its changes are in it.
     if !copy.exists() && store.file_system(map)?.overlay_upper {
         let Stack { lowers, root_like } = stack;
-        let (upper, work) = (folder.join("upper"), folder.join("work"));
-        // Later on the owner and mode of `/` are the container's own doing.
-        let root_like = is_fresh(&upper)?.then_some(root_like);
-        return Ok(Root::Overlay { lowers, upper, work, root_like });
+        return Ok(Root::Overlay { lowers, upper, work, root_like: fresh.then_some(root_like) });
     }
     if !copy.exists() {
-        let warning = "overlay is refused here, so the container gets a copy of the image's files";
-        progress.event(Event::Warning(warning.to_owned()));
-        // Under its name once it is whole: the command may be killed half-way.
-        let making = folder.join("copy.part");
-        crate::userns::remove_tree(map, &making)?;
-        fsx::create_dir(&making, 0o755)?;
-        flatten::copy_stack(&stack, &making, map)?;
-        fsx::rename(&making, &copy)?;
+        progress.event(Event::Warning(Root::COPIED.to_owned()));
+        let stack = if fresh { stack } else { stack.below(upper) };
+        flatten::copy_stack(&stack, &copy, map)?;
     }
     Ok(Root::Dir(copy))
 }

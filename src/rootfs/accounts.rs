@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn kept_and_host_users_and_templates() {
-        let alice = find("alice:x:1001:1002:A. Lice,,,:/home/alice:/bin/bash\n", "1001").unwrap();
+        let alice = find("alice:x:1001:1002:A. Lice,,,:/users/alice:/bin/bash\n", "1001").unwrap();
         let bob = HostUser { name: "bob".into(), uid: 7, gid: 7, comment: String::new() };
         let mut accounts = Accounts { kept: Some(alice), host_users: vec![bob], ..asked("0") };
         assert_eq!(

@@ -38,6 +38,15 @@ pub struct Stack {
     pub root_like: PathBuf,
 }
 
+impl Stack {
+    /// The stack with what a container has changed on top.
+    pub fn below(mut self, upper: PathBuf) -> Self {
+        self.root_like.clone_from(&upper);
+        self.lowers.insert(0, upper);
+        self
+    }
+}
+
 /// Puts layers (lowest first, all unpacked for `map`) together. Forks once for each new stack; call it before threads exist.
 ///
 /// # Errors

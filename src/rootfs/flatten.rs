@@ -4,7 +4,7 @@
 use super::assemble::{Stack, raise_descriptor_limit};
 use super::copy;
 use super::merged::{Found, MergedDir, kind};
-use crate::base::{Doing, Error, Result};
+use crate::base::{Doing, Error, Result, fsx};
 use crate::userns::{self, IdMap};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
@@ -28,10 +28,20 @@ pub(super) enum How {
     Link,
 }
 
-/// Copies what a stack shows into the empty folder `dest`, for a container that cannot have an overlay. Reflinks where the
-/// file system has them.
+/// What a container gets that cannot have an overlay: a copy at `dest` of what the layers show. Reflinks where the file system
+/// has them.
 pub fn copy_stack(stack: &Stack, dest: &Path, map: &IdMap) -> Result<()> {
-    userns::run(map, || flatten(&stack.lowers, &stack.root_like, dest, How::Copy)).doing(|| "copy the image's files")
+    userns::run(map, || copy_inside(&stack.lowers, &stack.root_like, dest))
+}
+
+/// Replaces `dest` by a copy of what `lowers` (topmost first) show, for a caller that is root of the layers' user namespace.
+/// It appears when it is whole: the process may be killed half-way.
+pub fn copy_inside(lowers: &[PathBuf], root_like: &Path, dest: &Path) -> Result<()> {
+    let making = dest.with_extension("part");
+    fsx::remove_dir_all(&making)?;
+    fsx::create_dir(&making, 0o755)?;
+    flatten(lowers, root_like, &making, How::Copy).doing(|| "copy the image's files")?;
+    fsx::rename(&making, dest)
 }
 
 /// Makes the folder, inside the layers' user namespace; `lowers` are topmost first.

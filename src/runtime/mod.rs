@@ -12,6 +12,7 @@ pub mod exec;
 mod init;
 pub mod joining;
 pub mod launch;
+mod layered;
 pub mod mount_options;
 mod mounts;
 mod namespaces;

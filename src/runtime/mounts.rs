@@ -4,6 +4,7 @@
 //! descriptor with `openat2(RESOLVE_IN_ROOT)`, and the mount is attached to that very descriptor. A symlink in an image,
 //! also one that somebody swaps meanwhile, can lead to another place of the same root and nowhere else (CVE-2021-30465).
 
+use super::layered;
 use super::mount_options::MountOptions;
 use super::plan::{MountSource, MountStep, Plan, Root};
 use super::tree;
@@ -23,7 +24,7 @@ pub(super) fn build(plan: &Plan, mut shm: Option<OwnedFd>, notes: &mut Vec<Strin
     let none: Option<&str> = None;
     // Mounts of the host still arrive (an `rslave` bind needs that); none of ours ever leaves.
     nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).doing(|| "unshare the mount tree")?;
-    let root = mount_root(plan)?;
+    let root = mount_root(plan, notes)?;
     super::accounts::prepare(&root, plan)?;
     for step in &plan.mounts {
         if step.target == "/dev/shm"
@@ -58,83 +59,16 @@ pub(super) fn enter(root: &OwnedFd, plan: &Plan) -> Result<()> {
     nix::unistd::chdir("/").doing(|| "enter the container's root")
 }
 
-fn mount_root(plan: &Plan) -> Result<OwnedFd> {
+fn mount_root(plan: &Plan, notes: &mut Vec<String>) -> Result<OwnedFd> {
     let mount = match &plan.root {
         Root::Overlay { lowers, upper, work, root_like } => {
-            if let Some(layer) = root_like {
-                tree::copy_root_metadata(layer, upper)?;
-            }
-            overlay(lowers, Some((upper, work)))?
+            layered::mount(lowers, upper, work, root_like.as_deref(), notes)?
         }
         Root::Dir(path) => clone_tree(AT_FDCWD, path, true)?,
     };
     let staging = tree::open_path(&plan.staging)?;
     move_mount(&mount, &staging).doing(|| format!("mount the root filesystem at `{}`", plan.staging.display()))?;
     Ok(mount)
-}
-
-/// An overlay of absolute folders. `userxattr` because in a user namespace only `user.*` attributes can be written
-/// (Linux 5.11). Without upper and work folder it is read-only.
-pub(super) fn overlay(lowers: &[std::path::PathBuf], writable: Option<(&Path, &Path)>) -> Result<OwnedFd> {
-    let context = FsContext::open("overlay")?;
-    let set = |key: &str, path: &Path| -> Result<()> {
-        let folder = tree::open_path(path)?;
-        match context.descriptor(key, &folder) {
-            Ok(()) => Ok(()),
-            // Layers by descriptor came with Linux 6.13; `lowerdir+` by path with 6.8.
-            Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EBADF) => {
-                context.string(key, path.as_os_str().as_encoded_bytes())
-            }
-            Err(e) => Err(e).doing(|| format!("add layer `{}` to the overlay", path.display())),
-        }
-    };
-    context.flag("userxattr")?;
-    let appended = lowers.iter().try_for_each(|lower| set("lowerdir+", lower));
-    if appended.is_err() {
-        return overlay_by_string(lowers, writable);
-    }
-    if let Some((upper, work)) = writable {
-        set("upperdir", upper)?;
-        set("workdir", work)?;
-    }
-    context.mount(0).map_err(explain_overlay)
-}
-
-/// Before Linux 6.8 all lower folders come in one option of at most a page, so they are named relative to their common
-/// parent: `<diff id>/<map>/fs`.
-fn overlay_by_string(lowers: &[std::path::PathBuf], writable: Option<(&Path, &Path)>) -> Result<OwnedFd> {
-    let base =
-        lowers.iter().skip(1).fold(lowers.first().and_then(|p| p.parent()).map(Path::to_path_buf), |base, lower| {
-            let mut base = base?;
-            while !lower.starts_with(&base) {
-                base = base.parent()?.to_path_buf();
-            }
-            Some(base)
-        });
-    let base = base.unwrap_or_else(|| "/".into());
-    let here = tree::open_path(Path::new("."))?;
-    nix::unistd::chdir(&base).doing(|| format!("enter `{}`", base.display()))?;
-    let escape = |path: &Path| path.display().to_string().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,");
-    let relative: Vec<String> = lowers.iter().map(|l| escape(l.strip_prefix(&base).unwrap_or(l))).collect();
-    let context = FsContext::open("overlay")?;
-    context.flag("userxattr")?;
-    context.string("lowerdir", relative.join(":"))?;
-    if let Some((upper, work)) = writable {
-        context.string("upperdir", upper.as_os_str().as_encoded_bytes())?;
-        context.string("workdir", work.as_os_str().as_encoded_bytes())?;
-    }
-    let mount = context.mount(0).map_err(explain_overlay);
-    nix::unistd::fchdir(here).doing(|| "return to the folder")?;
-    mount
-}
-
-fn explain_overlay(e: Error) -> Error {
-    match e.errno() {
-        Some(Errno::EPERM | Errno::ENODEV) => {
-            e.with_kind(Kind::Unsupported).hint("overlay in user namespaces needs Linux 5.11 or newer")
-        }
-        _ => e,
-    }
 }
 
 /// Attaches another container's /dev/shm, with what it may have changed about its mount set right.

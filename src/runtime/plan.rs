@@ -27,6 +27,13 @@ pub enum Root {
     Dir(PathBuf),
 }
 
+impl Root {
+    /// The folder beside an overlay's `upper` with the copy that stands in for the overlay.
+    pub const COPY: &str = "copy";
+    /// What the user is told then.
+    pub const COPIED: &str = "overlay is refused here, so the container gets a copy of the image's files";
+}
+
 /// A namespace that is not made but shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {

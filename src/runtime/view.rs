@@ -3,7 +3,7 @@
 //! The calling process is root of the container's user namespace, has one thread, and does nothing else any more: it leaves
 //! its mount namespace. What it gets is a descriptor of the root; every path from there on is resolved below that.
 
-use super::mounts::overlay;
+use super::layered::{self, overlay};
 use super::plan::Root;
 use super::tree;
 use crate::base::{Doing, Result};
@@ -72,10 +72,10 @@ fn mount_root(root: &Root, access: Access) -> Result<OwnedFd> {
                 let layers: Vec<PathBuf> = std::iter::once(upper).chain(lowers).cloned().collect();
                 return overlay(&layers, None);
             }
-            if let (Some(layer), Access::Write) = (root_like, access) {
-                tree::copy_root_metadata(layer, upper)?;
+            match access {
+                Access::Read => overlay(lowers, Some((upper, work))),
+                Access::Write => layered::mount(lowers, upper, work, root_like.as_deref(), &mut Vec::new()),
             }
-            overlay(lowers, Some((upper, work)))
         }
     }
 }

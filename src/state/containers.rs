@@ -11,6 +11,7 @@ use crate::sys::lock::{self, Mode};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -251,7 +252,8 @@ impl Containers {
         Ok(())
     }
 
-    fn name_holder(&self, name: &str) -> Result<Option<String>> {
+    /// The id that `name` stands for, whether or not there is such a container.
+    pub fn name_holder(&self, name: &str) -> Result<Option<String>> {
         match std::fs::read_link(self.paths.names().join(name)) {
             Ok(target) => Ok(target.file_name().map(|id| id.to_string_lossy().into_owned())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -370,9 +372,26 @@ pub fn is_running(folder: &Path) -> Result<bool> {
     }
 }
 
-/// Replaces `state.json`.
+/// Replaces `state.json`. On a full disk it is overwritten where it stands, because a container's end must be recorded all
+/// the same: readers may see a half of it for a moment.
 pub fn write_state(folder: &Path, state: &ContainerState, durability: Durability) -> Result<()> {
-    fsx::write_atomic(&folder.join(STATE), &serde_json::to_vec(state)?, durability)
+    let (path, bytes) = (folder.join(STATE), serde_json::to_vec(state)?);
+    match fsx::write_atomic(&path, &bytes, durability) {
+        Err(e) if e.is_disk_full() => overwrite(&path, bytes).map_err(|_| e),
+        other => other,
+    }
+}
+
+/// Writes into the blocks that the file has, padded with blanks.
+fn overwrite(path: &Path, mut bytes: Vec<u8>) -> Result<()> {
+    let name = || format!("write `{}`", path.display());
+    let file = OpenOptions::new().write(true).open(path).doing(name)?;
+    let size = usize::try_from(file.metadata().doing(name)?.len()).unwrap_or(0);
+    if bytes.len() > size {
+        return Err(nix::errno::Errno::ENOSPC.into());
+    }
+    bytes.resize(size, b' ');
+    file.write_all_at(&bytes, 0).doing(name)
 }
 
 /// Takes the lock of an existing container, for its next monitor or for its removal; `None` while somebody has it.

@@ -93,6 +93,12 @@ impl Store {
         Ok(true)
     }
 
+    /// Reads and hashes a whole blob: the digest that it really has.
+    pub(super) fn hash_blob(&self, digest: &Digest) -> Result<Digest> {
+        let path = self.blob_path(digest);
+        hash_file(fsx::open(&path)?, digest, &path)
+    }
+
     /// Reads a whole blob of at most `max` bytes and verifies it.
     ///
     /// Errors: `NotFound` when it is not there, `Corrupt` when it is larger than `max` or not what its digest says.

@@ -12,7 +12,7 @@ use crate::image::manifest::{Document, MAX_MANIFEST_BYTES};
 use crate::image::{Digest, ImageConfig, Manifest};
 use crate::sys::lock::is_locked;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// How long an unfinished download waits for the pull that goes on with it.
@@ -132,7 +132,7 @@ impl Store {
         all
     }
 
-    fn read_documents(&self, digest: &Digest, media_type: &str) -> Result<(Manifest, Option<ImageConfig>)> {
+    pub(super) fn read_documents(&self, digest: &Digest, media_type: &str) -> Result<(Manifest, Option<ImageConfig>)> {
         let bytes = self.read_blob(digest, MAX_MANIFEST_BYTES)?;
         let Document::Manifest(manifest) = Document::parse(&bytes, media_type)? else {
             return Err(crate::base::Error::unsupported("an index, not an image"));
@@ -200,10 +200,12 @@ impl Store {
     /// [`Store::sweep`] in a process that nobody waits for, if something is there to be swept: a look at a folder that is
     /// nearly always empty. For commands that list.
     pub fn sweep_in_background(&self) -> Result<()> {
-        if self.has_leftovers()? { self.sync_in_background(&[]) } else { Ok(()) }
+        if self.leftovers()?.is_empty() { Ok(()) } else { self.sync_in_background(&[]) }
     }
 
-    fn has_leftovers(&self) -> Result<bool> {
+    /// What dead processes left in `tmp/`, as far as it is the store's.
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
         for path in trash::entries(&self.paths().tmp())? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let dead = match name.split_once('-').map_or("", |(kind, _)| kind) {
@@ -215,10 +217,10 @@ impl Store {
                 _ => false,
             };
             if dead {
-                return Ok(true);
+                found.push(path);
             }
         }
-        Ok(false)
+        Ok(found)
     }
 
     /// [`Store::sweep`] without the leases: waits for no lock at all.
@@ -368,9 +370,9 @@ mod tests {
         std::fs::create_dir_all(tmp.join("layer-dead-one/fs/x")).unwrap();
         std::fs::write(tmp.join("layer-dead2-one.lock"), b"").unwrap();
         std::fs::write(tmp.join("blob-sha256-aa"), b"half").unwrap();
-        assert!(store.has_leftovers().unwrap());
+        assert!(!store.leftovers().unwrap().is_empty());
         store.sweep(KEEP_PARTIALS).unwrap();
-        assert!(!store.has_leftovers().unwrap());
+        assert!(store.leftovers().unwrap().is_empty());
         let names = || {
             let mut names: Vec<_> =
                 std::fs::read_dir(&tmp).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

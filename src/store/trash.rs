@@ -22,12 +22,13 @@ impl Store {
         }
     }
 
-    /// Like [`Store::discard`], but only moves, and returns the folder in the trash: for who deletes it soon itself.
+    /// Like [`Store::discard`], but only moves, and returns the folder in the trash: for who deletes it soon itself. On a full
+    /// disk, which has no place for that folder, it deletes at once.
     pub fn retire(&self, path: &Path, map: &IdMap) -> Result<PathBuf> {
         loop {
-            let trash = self.paths().tmp().join(fsx::unique_name("trash-"));
-            fsx::create_dir(&trash, 0o700)?;
-            let moved = write_map(&trash, map).and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
+            let trash = self.paths().tmp().join(fsx::unique_name(PREFIX));
+            let made = fsx::create_dir(&trash, 0o700).and_then(|()| write_map(&trash, map));
+            let moved = made.and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
             if moved.is_err() {
                 fsx::remove_dir_all(&trash)?;
             }
@@ -35,6 +36,7 @@ impl Store {
                 // Somebody who empties the trash has deleted the new folder before it was filled.
                 Err(e) if e.is_missing() && path.symlink_metadata().is_ok() => {}
                 Err(e) if e.is_missing() => return Ok(trash),
+                Err(e) if e.is_disk_full() => return delete_tree(path, map).map(|()| trash),
                 other => return other.map(|()| trash),
             }
         }

@@ -1,6 +1,7 @@
 //! What takes how much room: unpacked layers and packed blobs, as `system df` and `system check` look at them.
 
 use super::layers::read_meta;
+use super::lock::ObjectLock;
 use super::{Store, trash};
 use crate::base::Result;
 use crate::image::Digest;
@@ -20,8 +21,8 @@ pub struct LayerUsage {
     pub size: u64,
     /// Whose owners it has; `None` when its `layer.json` cannot be read.
     pub map: Option<IdMap>,
-    /// It can be used: whole, and known to have survived the last power cut.
-    pub usable: bool,
+    /// Why it cannot be used; it will be built again.
+    pub damage: Option<&'static str>,
 }
 
 /// One blob.
@@ -39,16 +40,17 @@ impl Store {
         let mut found = Vec::new();
         for (hex, key, dir) in self.layer_dirs()? {
             let meta = read_meta(&dir)?;
-            let usable = match &meta {
-                Some(meta) => {
-                    meta.diff_id.hex() == hex
-                        && meta.map.key() == key
-                        && self.layer(&meta.diff_id, &meta.map)?.is_some()
+            let damage = match &meta {
+                None => Some("its `layer.json` is missing or damaged"),
+                Some(meta) if meta.diff_id.hex() != hex || meta.map.key() != key => Some("it is another layer"),
+                Some(_) if !dir.join("fs").is_dir() => Some("its files are missing"),
+                Some(meta) if self.layer(&meta.diff_id, &meta.map)?.is_none() => {
+                    Some("it is not known to have survived the last power cut")
                 }
-                None => false,
+                Some(_) => None,
             };
             let size = meta.as_ref().map_or(0, |m| m.size);
-            found.push(LayerUsage { hex, key, dir, size, map: meta.map(|m| m.map), usable });
+            found.push(LayerUsage { hex, key, dir, size, map: meta.map(|m| m.map), damage });
         }
         Ok(found)
     }
@@ -76,5 +78,59 @@ impl Store {
             }
         }
         Ok(maps)
+    }
+
+    /// The file of a blob, whether or not it is there.
+    pub fn blob_file(&self, digest: &Digest) -> PathBuf {
+        self.blob_path(digest)
+    }
+
+    /// Whether some image that can be read has the blob of this layer, and it is there.
+    pub fn can_unpack(&self, diff_id: &Digest) -> bool {
+        let Ok(index) = self.read_index() else { return false };
+        index.manifests.iter().filter_map(|d| self.read_documents(&d.digest, &d.media_type).ok()).any(
+            |(manifest, config)| {
+                let Some(config) = config else { return false };
+                let mut pairs = config.rootfs.diff_ids.iter().zip(&manifest.layers);
+                pairs.any(|(id, blob)| {
+                    id == diff_id
+                        && std::fs::metadata(self.blob_path(&blob.digest)).is_ok_and(|meta| meta.len() == blob.size)
+                })
+            },
+        )
+    }
+
+    /// Blobs that are not what their names say, with the reason. `read` reads and hashes all of them; without it only those
+    /// that a power cut emptied are found.
+    pub fn damaged_blobs(&self, read: bool) -> Result<Vec<(Digest, String)>> {
+        let mut found = Vec::new();
+        for BlobUsage { digest, size } in self.blob_usage()? {
+            let empty = size == 0 && digest != Digest::of(b"");
+            let why = if empty {
+                Some("is empty".to_owned())
+            } else if read {
+                match self.hash_blob(&digest) {
+                    Ok(actual) if actual == digest => None,
+                    Ok(actual) => Some(format!("has the digest `{actual}`")),
+                    // Removed meanwhile.
+                    Err(e) if e.is_missing() => None,
+                    Err(e) => Some(format!("cannot be read: {e}")),
+                }
+            } else {
+                None
+            };
+            found.extend(why.map(|why| (digest, why)));
+        }
+        Ok(found)
+    }
+
+    /// Throws a layer away unless somebody builds or removes it just now; true when it is gone.
+    pub fn discard_layer(&self, layer: &LayerUsage) -> Result<bool> {
+        let Some(_lock) = ObjectLock::try_acquire(&self.layer_lock(&layer.hex, &layer.key))? else { return Ok(false) };
+        let map = layer.map.clone().map_or_else(crate::userns::default_map, Ok)?;
+        self.discard(&layer.dir, &map)?;
+        // Fails while the layer has other variants.
+        drop(std::fs::remove_dir(layer.dir.parent().unwrap_or(&layer.dir)));
+        Ok(true)
     }
 }

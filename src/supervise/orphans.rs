@@ -13,7 +13,7 @@ use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::userns;
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Kills a container's first process. Nothing is signalled unless it is the very process of the record, on this boot, in this
 /// pid namespace.
@@ -91,12 +91,16 @@ pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap)
 
 /// Removes half-made containers whose maker is gone.
 pub fn sweep(store: &Store) {
-    let entries = std::fs::read_dir(store.paths().tmp()).into_iter().flatten().flatten();
-    for entry in entries.filter(|e| e.file_name().to_string_lossy().starts_with("container-")) {
-        if !is_being_made(&entry.path()) {
-            let _ = fsx::remove_dir_all(&entry.path());
-        }
+    for folder in half_made(store) {
+        let _ = fsx::remove_dir_all(&folder);
     }
+}
+
+/// Half-made containers whose maker is gone.
+pub fn half_made(store: &Store) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(store.paths().tmp()).into_iter().flatten().flatten();
+    let containers = entries.filter(|e| e.file_name().to_string_lossy().starts_with("container-"));
+    containers.map(|e| e.path()).filter(|folder| !is_being_made(folder)).collect()
 }
 
 /// True while its maker holds the lock, or has not come to taking it: a folder without one is given a moment.
@@ -133,7 +137,8 @@ fn settled(store: &Store, entries: Vec<Entry>) -> Result<Vec<Entry>> {
             && container.state.process.is_some()
             && !container.state.status.is_alive()
         {
-            settle(store, container)?;
+            // What cannot be settled now, on a full disk for instance, is shown as it is.
+            drop(settle(store, container));
             if !container.folder.exists() {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! What a power cut may have taken is made again, and a full disk stops nothing but what needs room. (`powercut` cuts the
-//! power of a real ext4; here each thing that a cut can do is done on its own.)
+//! What a power cut may have taken is made again. (`powercut` cuts the power of a real ext4; here each thing that a cut can do
+//! is done on its own.)
 
 use crate::store::{files_below, id_of, noise, settle};
 use crate::support::{DockerRegistry, Image, ImageBuilder, Layer, Sandbox, base_layer};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-fn image(seed: u32, noise_bytes: usize) -> Image {
+pub fn image(seed: u32, noise_bytes: usize) -> Image {
     ImageBuilder::new()
         .layer(&base_layer())
         .layer(&Layer::new().dir("data/", 0o755).file("data/noise", noise(seed, noise_bytes)))
@@ -107,75 +107,4 @@ fn a_blob_that_a_power_cut_emptied_is_fetched_again() {
         assert_eq!(sandbox.runr(["run", "--rm", &name, "cat", "/data/file"]).output().ok(), "content\n");
         settle(&sandbox);
     }
-}
-
-/// A file system of a few megabytes, for one test.
-struct SmallDisk<'a> {
-    sandbox: &'a Sandbox,
-    path: PathBuf,
-}
-
-impl<'a> SmallDisk<'a> {
-    fn new(sandbox: &'a Sandbox, size: &str) -> Self {
-        let path = sandbox.path("disk");
-        std::fs::create_dir(&path).unwrap();
-        let option = format!("size={size}");
-        sandbox.command("mount").args(["-t", "tmpfs", "-o", &option, "none"]).arg(&path).output().ok();
-        Self { sandbox, path }
-    }
-
-    fn root(&self) -> PathBuf {
-        self.path.join("store")
-    }
-
-    fn runr(&self, args: &[&str]) -> crate::support::Run {
-        let root = self.root().display().to_string();
-        self.sandbox.runr(["--root", &root]).args(args)
-    }
-
-    fn leftovers(&self) -> Vec<PathBuf> {
-        settle(self.sandbox);
-        files_below(&self.root().join("tmp"))
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        drop(self.sandbox.command("umount").arg("-l").arg(&self.path).try_output());
-    }
-}
-
-#[test]
-fn a_full_disk_ends_a_pull_and_nothing_else() {
-    need!(root, userns, overlay, shell);
-    let sandbox = Sandbox::new();
-    let archive = |name: &str, image: &Image| {
-        let file = sandbox.path(format!("{name}.tar"));
-        image.write_docker_archive(&file, &[&format!("{name}:1")]);
-        format!("docker-archive:{}", file.display())
-    };
-    let small = archive("small", &image(4, 1000));
-    let large = archive("large", &image(5, 30 << 20));
-    let disk = SmallDisk::new(&sandbox, "24m");
-    disk.runr(&["pull", "-q", &small]).output().ok();
-    for _ in 0..3 {
-        let said = disk.runr(&["pull", "-q", &large]).output().fails(125);
-        assert!(said.contains("ENOSPC"), "{said}");
-        assert_eq!(disk.leftovers(), Vec::<PathBuf>::new());
-    }
-    assert_eq!(disk.runr(&["images", "--format", "{{.Repository}}"]).output().ok(), "small\n");
-    let run = ["run", "--rm", "small:1", "cat", "/data/file"];
-    assert_eq!(disk.runr(&run).output().ok(), "content\n");
-
-    // Full to the last byte: what is there works, and what is no longer wanted can go.
-    let filler = disk.path.join("filler");
-    let fill = format!("cat /dev/zero > {}", filler.display());
-    sandbox.sh(&fill).output().fails(1);
-    assert_eq!(disk.runr(&["images", "--format", "{{.Repository}}"]).output().ok(), "small\n");
-    disk.runr(&["rmi", "small:1"]).output().ok();
-    assert_eq!(disk.runr(&["images", "-q"]).output().ok(), "");
-    std::fs::remove_file(&filler).unwrap();
-    assert_eq!(disk.leftovers(), Vec::<PathBuf>::new());
-    disk.runr(&["pull", "-q", &small]).output().ok();
-    assert_eq!(disk.runr(&run).output().ok(), "content\n");
 }

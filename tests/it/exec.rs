@@ -336,6 +336,20 @@ fn a_terminal_works_and_is_restored() {
 }
 
 #[test]
+fn detach_keys_leave_the_command_to_itself() {
+    need!(userns, shell);
+    let sandbox = sandbox("");
+    let mut terminal = Pty::start(sandbox.line("exec -it --detach-keys ctrl-x,x c sh -c").arg("echo up; sleep 300"));
+    terminal.expect("up");
+    terminal.send("\u{18}x");
+    assert_eq!(terminal.wait(), 0);
+    assert!(processes(&sandbox).contains("sleep 300"), "{}", processes(&sandbox));
+    assert_eq!(exec_ids(&sandbox).matches('"').count(), 2);
+    let refused = sandbox.line("exec -it --detach-keys nonsense c sh").output().fails(125);
+    assert!(refused.starts_with("runr: invalid detach keys `nonsense`"), "{refused}");
+}
+
+#[test]
 fn many_at_once() {
     need!(userns, shell);
     let sandbox = sandbox("");

@@ -305,6 +305,22 @@ fn a_startup_check_comes_first() {
 }
 
 #[test]
+fn a_running_container_gets_another_check() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    start(&sandbox, &["--health-cmd", "true", "--health-interval", "50ms"], "sleep 1000");
+    until_status(&sandbox, "healthy");
+    sandbox.line("update --health-cmd false --health-retries 1 c").output().ok();
+    until_status(&sandbox, "unhealthy");
+    assert_eq!(inspect(&sandbox, ".Config.Healthcheck.Test"), json!(["CMD-SHELL", "false"]));
+    assert_eq!(inspect(&sandbox, ".Config.Healthcheck.Interval"), 50_000_000, "what is not named stays");
+    sandbox.line("update --no-healthcheck c").output().ok();
+    assert_eq!(inspect(&sandbox, ".State")["Health"], Value::Null);
+    sandbox.line("update --health-cmd true c").output().ok();
+    until_status(&sandbox, "healthy");
+}
+
+#[test]
 fn wrong_flags_are_refused() {
     need!(userns, shell);
     let sandbox = sandbox();

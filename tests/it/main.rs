@@ -13,6 +13,8 @@
 #[macro_use]
 mod support;
 
+mod check;
+
 mod cli;
 mod conformance;
 mod cp;
@@ -20,10 +22,13 @@ mod crash;
 mod docs;
 mod durability;
 mod escape;
+mod events;
 mod exec;
 mod format;
+mod full_disk;
 mod health;
 mod hostile;
+mod housekeeping;
 mod hub;
 mod interactive;
 mod join;
@@ -31,9 +36,11 @@ mod kill;
 mod life_flags;
 mod lifecycle;
 mod nss;
+mod others;
 mod parallel;
 mod powercut;
 mod protocol;
+mod pull;
 mod pull_command;
 mod readme;
 mod registry;

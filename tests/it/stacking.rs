@@ -1,7 +1,7 @@
 //! What containers see of layers that were unpacked without knowing one another.
 
 use crate::support::layer::Kind;
-use crate::support::{Entry, ImageBuilder, Layer, Output, Sandbox, base_layer};
+use crate::support::{Entry, ImageBuilder, Layer, Output, Sandbox, base_layer, inside::may_mount};
 
 /// Pulls an image of the base layer and these.
 fn pull(sandbox: &Sandbox, layers: &[Layer]) -> Output {
@@ -144,7 +144,7 @@ fn without_overlay_the_container_gets_a_copy() {
     let lower = Layer::new().dir("tmp", 0o1777).file("gone", "").file("d/kept", "kept").hardlink("d/second", "d/kept");
     let upper = Layer::new().file("tmp/foo", "foo").whiteout("gone").hardlink("up", "d/kept");
     pull(&sandbox, &[lower, upper]).ok();
-    sandbox.runr(["doctor"]).output().bytes.clear();
+    drop(sandbox.runr(["doctor"]).output().bytes);
     // As if this file system had been found to refuse it.
     let format = sandbox.store().join("format.json");
     let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&format).unwrap()).unwrap();
@@ -159,4 +159,45 @@ fn without_overlay_the_container_gets_a_copy() {
         assert!(out.stderr.contains("overlay is refused here"), "{}", out.stderr);
         assert_eq!(out.exits(1), "1777\nkeptkept2\nnew\n0\n");
     }
+}
+
+/// The trial said yes, the kernel says no when the container is started: here because the data folder lies on an overlay,
+/// which cannot be the upper folder of another.
+#[test]
+fn an_overlay_that_is_refused_at_the_last_moment_becomes_a_copy() {
+    need!(userns, subids, overlay, shell);
+    if !may_mount("stacking::an_overlay_that_is_refused_at_the_last_moment_becomes_a_copy") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "mkdir l u w m && exec mount -t overlay overlay -o userxattr,lowerdir=l,upperdir=u,workdir=w m";
+    sandbox.command("sh").args(["-c", script]).cwd(sandbox.dir()).output().ok();
+    let root = sandbox.path("m/store");
+    let runr = |args: &[&str]| sandbox.runr(["--root", root.to_str().unwrap()]).args(args).output();
+    let lower = Layer::new().dir("tmp", 0o1777).file("gone", "").file("d/kept", "kept\n");
+    let image = ImageBuilder::new().layer(&base_layer()).layer(&lower).layer(&Layer::new().whiteout("gone"));
+    let archive = sandbox.path("image.tar");
+    image.build().write_docker_archive(&archive, &["stacked:latest"]);
+    runr(&["pull", "-q", &format!("docker-archive:{}", archive.display())]).ok();
+    let check = "cat /d/kept; stat -c %a /tmp; ls / | grep -c gone; echo new >/d/kept";
+    let expected = "kept\n1777\n0\n";
+    // The trial's own finding.
+    let out = runr(&["run", "--rm", "--network", "none", "stacked", "sh", "-c", check]);
+    assert!(out.stderr.contains("overlay is refused here"), "{}", out.stderr);
+    assert_eq!(out.ok(), expected);
+    let format = root.join("format.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&format).unwrap()).unwrap();
+    for found in json["file_systems"].as_array_mut().unwrap() {
+        assert_eq!(found["overlay_upper"], false);
+        found["overlay_upper"] = true.into();
+    }
+    std::fs::write(&format, serde_json::to_vec(&json).unwrap()).unwrap();
+    let out = runr(&["run", "--name", "c", "--network", "none", "stacked", "sh", "-c", check]);
+    assert!(out.stderr.contains("overlay is refused here"), "{}", out.stderr);
+    assert_eq!(out.ok(), expected);
+    // The next start goes on with the copy.
+    let out = runr(&["start", "-a", "c"]);
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("new\n1777\n0\n", ""));
+    runr(&["rm", "c"]).ok();
+    drop(sandbox.command("umount").arg("-l").arg(sandbox.path("m")).output());
 }

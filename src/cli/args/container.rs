@@ -1,6 +1,6 @@
 //! Flags of the commands about containers. Values stay text here; `cli::parse` gives them meaning.
 
-use super::health::HealthArgs;
+use super::health::CreateHealthArgs;
 use super::image::SourceArgs;
 use clap::Args;
 
@@ -70,7 +70,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) lifecycle: LifecycleArgs,
     #[command(flatten)]
-    pub(crate) health: HealthArgs,
+    pub(crate) health: CreateHealthArgs,
     #[command(flatten)]
     pub(crate) image: ImageArgs,
     /// The image, then the command to run instead of the image's own
@@ -308,10 +308,10 @@ pub(crate) struct LifecycleArgs {
     /// Seconds the container may run
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u32>,
-    /// How output is kept: json-file, k8s-file, none, passthrough
+    /// How output is kept: k8s-file, json-file, journald, none, passthrough
     #[arg(long, value_name = "DRIVER")]
     pub(crate) log_driver: Option<String>,
-    /// Setting of the log driver, such as max-size=10m
+    /// Setting of the log driver: max-size, max-file, path, tag, labels, env
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) log_opt: Vec<String>,
 }

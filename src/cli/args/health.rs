@@ -5,6 +5,17 @@ use clap::Args;
 /// What `run` and `create` take.
 #[derive(Debug, Args, Default)]
 #[command(next_help_heading = "Health")]
+pub(crate) struct CreateHealthArgs {
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
+    /// Time between two checks in the start period
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_start_interval: Option<String>,
+}
+
+/// What `update` takes as well.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Health")]
 pub(crate) struct HealthArgs {
     /// How to see whether the container is well: a shell command, or a JSON list; none for no check
     #[arg(long, value_name = "COMMAND")]
@@ -21,9 +32,6 @@ pub(crate) struct HealthArgs {
     /// Time after the start in which failures do not count
     #[arg(long, value_name = "DURATION")]
     pub(crate) health_start_period: Option<String>,
-    /// Time between two checks in that time
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) health_start_interval: Option<String>,
     /// What happens to an unhealthy container: none, kill, restart, stop
     #[arg(long, value_name = "ACTION")]
     pub(crate) health_on_failure: Option<String>,

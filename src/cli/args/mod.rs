@@ -15,6 +15,7 @@ pub(crate) mod known;
 pub(crate) mod life;
 pub(crate) mod lifecycle;
 pub(crate) mod locate;
+pub(crate) mod logs;
 pub(crate) mod parse;
 pub(crate) mod ps;
 pub(crate) mod system;
@@ -138,6 +139,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "Connect to a running container",
         commands::attach::run,
     ),
+    entry::<logs::LogsArgs>(&["logs", "container logs"], "Show what containers wrote", commands::logs::run),
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
@@ -166,6 +168,8 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     ),
     entry::<housekeeping::ImagePruneArgs>(&["image prune"], "Remove images that nobody uses", commands::prune::images),
     entry::<housekeeping::SystemPruneArgs>(&["system prune"], "Remove what nobody uses", commands::prune::system),
+    entry::<housekeeping::ResetArgs>(&["system reset"], "Remove everything", commands::reset::run),
+    entry::<housekeeping::CheckArgs>(&["system check"], "Find and repair damage", commands::check::run),
     entry::<housekeeping::DfArgs>(&["system df"], "Show what takes how much room", commands::df::run),
     entry::<system::InfoArgs>(&["info", "system info"], "Show facts about runr and this machine", commands::info::run),
     entry::<system::DoctorArgs>(&["doctor"], "Check what this machine lets containers do", commands::doctor::run),
@@ -228,7 +232,11 @@ mod tests {
                     continue;
                 };
                 let short = ours.get_short().map(|c| format!("-{c}"));
-                if flag.short.is_some() {
+                // `-n` of logs is docker's --tail and podman's --names: docker's word counts.
+                let taken = |c: char| command.get_arguments().any(|a| a.get_short() == Some(c));
+                if flag.short.is_some()
+                    && !(short.is_none() && flag.short.and_then(|s| s.chars().nth(1)).is_some_and(taken))
+                {
                     assert_eq!(short.as_deref(), flag.short, "{path} {}", flag.long);
                 }
                 let takes_value = matches!(ours.get_action(), clap::ArgAction::Set | clap::ArgAction::Append);

@@ -1,5 +1,6 @@
 //! Flags of `update`.
 
+use super::health::HealthArgs;
 use clap::Args;
 
 /// `update`.
@@ -17,6 +18,8 @@ pub(crate) struct UpdateArgs {
     /// Limit a resource of the process, from the next start on
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) ulimit: Vec<String>,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
     /// The last one that was made
     #[arg(short, long)]
     pub(crate) latest: bool,

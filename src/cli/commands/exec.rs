@@ -1,16 +1,18 @@
 //! `runr exec`: a further command in a running container.
 
 use super::super::args::exec::ExecArgs;
+use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
 use super::super::parse::{env, process};
 use super::super::passed::asked_for;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, typed};
+use super::select;
 use crate::base::{Error, Result, fsx};
 use crate::ops;
 use crate::runtime::exec::ExecSpec;
 use crate::store::Store;
-use crate::supervise::client;
+use crate::supervise::client::{self, End};
 use clap::ArgMatches;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -21,6 +23,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let passed = asked_for(args.preserve_fds, &args.preserve_fd)?;
     let store = Store::open(&context.config.root)?;
     let word = container(context, &mut args, &store)?;
+    let keys = detach_keys(args.detach_keys.as_deref())?;
     let mut spec = spec(context, &args)?;
     let channel = ops::exec::connect(&store, &word)?;
     let step = |e: Error| e.step(format!("exec in `{word}`"));
@@ -36,7 +39,8 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let signals = client::catch_signals(false)?;
     let wiring = terminal::wire(args.interactive, args.tty, false, streams)?;
     let raw = wiring.raw_mode()?;
-    let Wiring { stdio, companion, size, .. } = wiring;
+    let Wiring { stdio, mut companion, size, .. } = wiring;
+    companion.detach = keys;
     spec.size = size;
     spec.stdin_is_relayed = stdio.stdin_is_relayed;
     (spec.stdin, spec.stdout, spec.stderr) = (stdio.stdin.is_some(), stdio.stdout.is_some(), stdio.stderr.is_some());
@@ -46,9 +50,12 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     drop(fds);
     // Who reads and writes now is the container alone: a pipe ends when it ends.
     drop((stdio, passed));
-    let code = client::accompany(&channel, &signals, companion, |_, _| Ok(()));
+    let end = client::accompany(&channel, &signals, companion, |_, _| Ok(()));
     drop(raw);
-    code.map(Exit::from).map_err(step)
+    if let Ok(End::Detached) = end {
+        ops::exec::leave(&channel)?;
+    }
+    end.map(Exit::from).map_err(step)
 }
 
 /// The container, as typed, taken out of the words; the rest is the command.
@@ -60,7 +67,7 @@ fn container(context: &Context, args: &mut ExecArgs, store: &Store) -> Result<St
             let text = fsx::read_to_string(&path).map_err(|e| e.step("--cidfile"))?;
             text.lines().next().unwrap_or_default().trim().to_owned()
         }
-        (None, true) => ops::exec::latest(store)?,
+        (None, true) => select::latest(store)?,
         (None, false) if args.words.is_empty() => {
             return Err(Error::usage("exec requires the name or id of a container or the --latest flag")
                 .hint("see `runr exec --help`"));

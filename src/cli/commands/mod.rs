@@ -1,6 +1,7 @@
 //! One file per command: its flags to a call of `ops`, the answer to text.
 
 pub(crate) mod attach;
+pub(crate) mod check;
 pub(crate) mod cleanup;
 pub(crate) mod completion;
 pub(crate) mod container_filter;
@@ -15,10 +16,12 @@ pub(crate) mod help;
 pub(crate) mod images;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod logs;
 pub(crate) mod prune;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod rename;
+pub(crate) mod reset;
 pub(crate) mod rm;
 pub(crate) mod rmi;
 pub(crate) mod run;

@@ -1,18 +1,21 @@
 //! `runr update`: other settings for containers that exist.
 
+use super::super::args::health::HealthArgs;
 use super::super::args::update::UpdateArgs;
-use super::super::parse::{env, life, process};
+use super::super::parse::{env, health, life, process};
 use super::super::{Context, Exit, typed};
 use super::start::latest;
 use crate::base::{Error, Result};
 use crate::ops::change::{self, Changes};
+use crate::spec::health::HealthOptions;
 use crate::store::Store;
 use clap::ArgMatches;
 
 /// `update`: prints each container as it was typed. What can be changed is, also when something else cannot.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: UpdateArgs = typed(matches)?;
-    let changes = changes(context, &args)?;
+    let (health, args) = (args.health, UpdateArgs { health: HealthArgs::default(), ..args });
+    let changes = Changes { health: health::options(health, &context.config)?, ..changes(context, &args)? };
     if changes == Changes::default() {
         return Err(Error::usage("update: nothing to change: give at least one flag").hint("see `runr update --help`"));
     }
@@ -50,5 +53,6 @@ fn changes(context: &Context, args: &UpdateArgs) -> Result<Changes> {
         env: variables,
         unset_env: args.unsetenv.clone(),
         ulimits: ulimits.collect::<Result<_>>()?,
+        health: HealthOptions::default(),
     })
 }

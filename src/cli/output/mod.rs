@@ -55,10 +55,21 @@ impl Output {
         self.text(&format!("\x1b[H{lines}\x1b[J"))
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Writes bytes as they are to stdout.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let mut stdout = std::io::stdout().lock();
         let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-        written.map_err(Error::from).doing(|| "write to standard output").inspect_err(|e| {
+        self.written(written, "write to standard output")
+    }
+
+    /// Writes a container's bytes to stderr.
+    pub(crate) fn error_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = std::io::stderr().lock().write_all(bytes);
+        self.written(written, "write to standard error")
+    }
+
+    fn written(&mut self, result: std::io::Result<()>, step: &str) -> Result<()> {
+        result.map_err(Error::from).doing(|| step).inspect_err(|e| {
             self.reader_gone |= e.errno() == Some(Errno::EPIPE);
         })
     }

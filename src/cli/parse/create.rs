@@ -11,6 +11,7 @@ use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
 use crate::spec::options::{AccountOptions, ContainerOptions, MountKind, RestartPolicy, SdNotify};
+use crate::state::log::Settings;
 use std::path::PathBuf;
 
 /// What the container's root file system is made from.
@@ -54,7 +55,7 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     security_options(args.security, config, &mut options)?;
     let replace = args.lifecycle.replace;
     lifecycle_options(args.lifecycle, config, &mut options)?;
-    options.health = health::options(args.health, config)?;
+    options.health = health::all(args.health, config)?;
     if replace && options.name.is_none() {
         return Err(Error::usage("--replace needs --name: there is nothing to replace"));
     }
@@ -209,16 +210,23 @@ fn lifecycle_options(args: LifecycleArgs, config: &Config, options: &mut Contain
     // A negative timeout is docker's word for "wait for ever".
     options.stop_timeout = args.stop_timeout.map(|s| u32::try_from(s).unwrap_or(u32::MAX));
     options.timeout = args.timeout.unwrap_or_default();
-    options.log_driver = args.log_driver.as_deref().map(log_driver).transpose()?;
-    options.log_options = each("log-opt", &args.log_opt, key_value)?.into_iter().collect();
+    log_options(args.log_driver, &args.log_opt, config, options)?;
     Ok(())
 }
 
-fn log_driver(name: &str) -> Result<String> {
-    match name {
-        "json-file" | "k8s-file" | "local" | "none" | "passthrough" => Ok(name.to_owned()),
-        other => Err(not_yet(&format!("--log-driver {other}")).hint("use json-file, k8s-file, none or passthrough")),
+/// `--log-driver` and `--log-opt`: what the monitor will read is checked here, before anything is made.
+fn log_options(
+    driver: Option<String>,
+    given: &[String],
+    config: &Config,
+    options: &mut ContainerOptions,
+) -> Result<()> {
+    options.log_driver = driver.filter(|d| !d.is_empty());
+    options.log_options = each("log-opt", given, key_value)?.into_iter().collect();
+    if let Some(path) = options.log_options.get_mut("path") {
+        *path = clean(&config.working_dir.join(&*path)).to_string_lossy().into_owned();
     }
+    Settings::of(options)?.check_place()
 }
 
 /// `--pull`.
@@ -326,7 +334,13 @@ mod tests {
             ("--cap-add shiny x", "--cap-add: unknown capability `shiny`"),
             ("--env-file /nonexistent x", "--env-file: read `/nonexistent`: No such file or directory (ENOENT)"),
             ("--pull sometimes x", "--pull: unknown policy `sometimes`: use missing, always, newer or never"),
-            ("--log-driver journald x", "--log-driver journald: not supported yet"),
+            ("--log-driver syslog x", "invalid log driver `syslog`"),
+            ("--log-opt shiny=1 x", "invalid log option `shiny`"),
+            ("--log-opt max-size=big x", "log option `max-size`: invalid size `big`: use a number with k, m or g"),
+            (
+                "--log-opt path=/nonexistent/x.log x",
+                "log option `path`: look at `/nonexistent`: No such file or directory (ENOENT)",
+            ),
             ("--shm-size big x", "--shm-size: invalid size `big`: use a number with b, k, m or g, such as `64m`"),
         ] {
             assert_eq!(parsed(line).unwrap_err().to_string(), message, "{line}");

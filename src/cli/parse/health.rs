@@ -1,6 +1,6 @@
 //! The `--health-*` flags.
 
-use super::super::args::health::HealthArgs;
+use super::super::args::health::{CreateHealthArgs, HealthArgs};
 use super::super::config::{Config, clean};
 use crate::base::moment::duration_nanos;
 use crate::base::{Error, Result};
@@ -10,7 +10,25 @@ use crate::spec::health::{HealthOptions, LogDestination, OnFailure};
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
-/// Checks and converts them.
+/// Those of `run` and `create`.
+pub(crate) fn all(args: CreateHealthArgs, config: &Config) -> Result<HealthOptions> {
+    let start_interval = time("start-interval", args.health_start_interval.as_deref(), MILLISECOND)?;
+    Ok(HealthOptions { start_interval, ..options(args.health, config)? })
+}
+
+/// A time; 0 is the image's value or the default, as docker has it.
+fn time(name: &str, text: Option<&str>, least: u64) -> Result<Option<u64>> {
+    let Some(text) = text else { return Ok(None) };
+    let nanos = duration(text, least).map_err(|e| e.step(format!("--health-{name}")))?;
+    Ok(Some(nanos).filter(|n| *n != 0))
+}
+
+/// A time between two checks, or podman's word for a check that never runs by itself.
+fn interval(name: &str, text: Option<&str>) -> Result<Option<u64>> {
+    if text == Some("disable") { Ok(Some(0)) } else { time(name, text, MILLISECOND) }
+}
+
+/// Checks and converts those that `update` takes as well.
 pub(crate) fn options(args: HealthArgs, config: &Config) -> Result<HealthOptions> {
     let command = args.health_cmd.as_deref().filter(|text| !text.is_empty());
     if args.no_healthcheck && command.is_some() {
@@ -31,29 +49,18 @@ pub(crate) fn options(args: HealthArgs, config: &Config) -> Result<HealthOptions
     if args.health_retries == Some(0) {
         return Err(Error::usage("--health-retries: must be greater than 0"));
     }
-    // 0 is the image's value or the default, as docker has it.
-    let time = |name: &str, text: &Option<String>, least: u64| {
-        let Some(text) = text else { return Ok(None) };
-        let nanos = duration(text, least).map_err(|e| e.step(format!("--health-{name}")))?;
-        Ok::<_, Error>(Some(nanos).filter(|n| *n != 0))
-    };
-    let interval = |name: &str, text: &Option<String>| match text.as_deref() {
-        // podman's word for a check that never runs by itself.
-        Some("disable") => Ok(Some(0)),
-        _ => time(name, text, MILLISECOND),
-    };
     Ok(HealthOptions {
         disabled: args.no_healthcheck,
         test: command.map(|text| test("cmd", text)).transpose()?,
-        interval: interval("interval", &args.health_interval)?,
-        timeout: time("timeout", &args.health_timeout, MILLISECOND)?,
+        interval: interval("interval", args.health_interval.as_deref())?,
+        timeout: time("timeout", args.health_timeout.as_deref(), MILLISECOND)?,
         retries: args.health_retries,
-        start_period: time("start-period", &args.health_start_period, 0)?,
-        start_interval: time("start-interval", &args.health_start_interval, MILLISECOND)?,
+        start_period: time("start-period", args.health_start_period.as_deref(), 0)?,
+        start_interval: None,
         on_failure: args.health_on_failure.as_deref().map(on_failure).transpose()?,
         startup_test: startup.map(|text| test("startup-cmd", text)).transpose()?,
-        startup_interval: interval("startup-interval", &args.health_startup_interval)?,
-        startup_timeout: time("startup-timeout", &args.health_startup_timeout, SECOND)?,
+        startup_interval: interval("startup-interval", args.health_startup_interval.as_deref())?,
+        startup_timeout: time("startup-timeout", args.health_startup_timeout.as_deref(), SECOND)?,
         startup_retries: args.health_startup_retries,
         startup_success: args.health_startup_success,
         log_destination: args.health_log_destination.as_deref().map(|w| destination(w, config)).transpose()?,

@@ -12,15 +12,19 @@
 //! - `files`: rotation, and which file follows which
 //! - `stamp`: the time of records
 //! - `k8s`, `json`: the two formats, both directions
+//! - `journal`: the journal's socket and its entries
 //! - `read`: from the oldest file to the newest, while they are written and changed; `backward`: the last lines
+//! - `watch`: sleeping until there is more
 
 mod backward;
 pub mod files;
+pub mod journal;
 pub mod json;
 pub mod k8s;
 pub mod read;
 pub mod settings;
 pub mod stamp;
+pub mod watch;
 
 pub use read::{Next, Reader};
 pub use settings::{Driver, Format, Settings};

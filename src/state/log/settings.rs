@@ -1,7 +1,8 @@
 //! `--log-driver` and `--log-opt` as settings: what is checked before a container is made is what its monitor acts on.
 
+use super::journal;
 use crate::base::units::parse_bytes;
-use crate::base::{Error, Result};
+use crate::base::{Doing, Error, Result};
 use crate::spec::ContainerOptions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -164,6 +165,21 @@ impl Settings {
     pub fn file(&self, folder: &Path) -> Option<PathBuf> {
         self.driver.format()?;
         Some(self.path.clone().unwrap_or_else(|| folder.join("log").join("ctr.log")))
+    }
+
+    /// Checks that there is a place for the log before a container is made that would have none.
+    ///
+    /// Errors: `Io` for a missing folder of `path`; `Unsupported` for a journal that does not answer.
+    pub fn check_place(&self) -> Result<()> {
+        if let Some(path) = self.path.as_ref().filter(|_| self.driver.format().is_some()) {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            let found = std::fs::metadata(folder).doing(|| format!("look at `{}`", folder.display()));
+            let found = found.map_err(|e| e.step("log option `path`"))?;
+            if !found.is_dir() || path.is_dir() {
+                return Err(Error::usage(format!("log option `path`: `{}` cannot be a file", path.display())));
+            }
+        }
+        if self.driver == Driver::Journald { journal::check() } else { Ok(()) }
     }
 
     /// When a file is full, and how many older ones are kept; `None` without rotation. With a single file allowed it is

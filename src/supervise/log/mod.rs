@@ -5,12 +5,15 @@
 //! the first byte of output.
 
 mod file;
+mod journal;
 
 use crate::base::Result;
-use crate::spec::ContainerOptions;
+use crate::state::log::journal::SOCKET;
 use crate::state::log::stamp::Stamper;
 use crate::state::log::{Driver, Settings, Stream};
+use crate::state::record::ContainerRecord;
 use file::FileLog;
+use journal::JournalLog;
 use std::path::Path;
 
 /// The log of one container.
@@ -24,18 +27,20 @@ pub struct Log {
 enum Sink {
     Nowhere,
     File(Box<FileLog>),
+    Journal(Box<JournalLog>),
 }
 
 impl Log {
-    /// The log of a container with these options and this folder. Touches nothing.
+    /// The log of a container with this record and folder. Touches nothing.
     ///
     /// Errors: `Usage` for options that were never valid.
-    pub fn open(options: &ContainerOptions, folder: &Path) -> Result<Self> {
-        let settings = Settings::of(options)?;
+    pub fn open(record: &ContainerRecord, folder: &Path) -> Result<Self> {
+        let settings = Settings::of(&record.options)?;
         let sink = match settings.driver {
-            Driver::None | Driver::Passthrough | Driver::Journald => Sink::Nowhere,
+            Driver::None | Driver::Passthrough => Sink::Nowhere,
+            Driver::Journald => Sink::Journal(Box::new(JournalLog::new(record, &settings, SOCKET.into()))),
             Driver::K8sFile | Driver::JsonFile | Driver::Local => {
-                FileLog::new(&settings, options, folder).map_or(Sink::Nowhere, |log| Sink::File(Box::new(log)))
+                FileLog::new(&settings, &record.options, folder).map_or(Sink::Nowhere, |log| Sink::File(Box::new(log)))
             }
         };
         Ok(Self { sink, stamper: Stamper::default() })
@@ -59,13 +64,15 @@ impl Log {
         match &mut self.sink {
             Sink::Nowhere => {}
             Sink::File(log) => log.write(self.stamper.now(), stream, bytes),
+            Sink::Journal(log) => log.write(stream, bytes),
         }
     }
 
     /// A run of the container has ended: lines that it left unfinished are closed. The log can be written again.
     pub fn end_run(&mut self) {
         match &mut self.sink {
-            Sink::Nowhere => {}
+            // Each entry of the journal stands by itself.
+            Sink::Nowhere | Sink::Journal(_) => {}
             Sink::File(log) => log.end_run(self.stamper.now()),
         }
     }

@@ -1,6 +1,7 @@
 //! Any bytes in, the same bytes out: through both formats, rotation, restarts, a full disk and readers at the same time.
 
 use super::*;
+use crate::spec::ContainerOptions;
 use crate::state::log::{Content, Next, Reader, files};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -9,6 +10,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 fn options(driver: &str, log_options: &[(&str, &str)]) -> ContainerOptions {
     let log_options = log_options.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     ContainerOptions { log_driver: Some(driver.to_owned()), log_options, ..ContainerOptions::default() }
+}
+
+fn record(options: &ContainerOptions) -> ContainerRecord {
+    ContainerRecord {
+        version: 1,
+        id: "0123456789abcdef".repeat(4),
+        name: "web".into(),
+        created: "2026-01-01T00:00:00Z".into(),
+        image: None,
+        rootfs: None,
+        command: Vec::new(),
+        options: options.clone(),
+        map: crate::userns::IdMap::single(0, 0),
+        execution: Default::default(),
+        stop_signal: None,
+    }
+}
+
+fn open(options: &ContainerOptions, folder: &Path) -> Log {
+    Log::open(&record(options), folder).unwrap()
 }
 
 fn reader(options: &ContainerOptions, folder: &Path) -> Reader {
@@ -71,7 +92,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let limits: &[(&str, &str)] = if rotated { &[("max-size", "3k"), ("max-file", "1000")] } else { &[] };
         let options = options(if json { "json-file" } else { "k8s-file" }, limits);
-        let mut log = Log::open(&options, dir.path()).unwrap();
+        let mut log = open(&options, dir.path());
         let mut follower = reader(&options, dir.path());
         let mut seen = [Vec::new(), Vec::new()];
         let mut expected = [Vec::new(), Vec::new()];
@@ -85,7 +106,7 @@ proptest! {
                 Step::Killed => {
                     // Up to three bytes of a character may wait in memory: a kill loses them, as it loses a pipe's content.
                     log.end_run();
-                    log = Log::open(&options, dir.path()).unwrap();
+                    log = open(&options, dir.path());
                 }
                 Step::Look => {
                     read_on(&mut follower, &mut seen);
@@ -106,7 +127,7 @@ proptest! {
     fn the_last_lines_are_the_last_lines(text in "[ab\n]{0,400}", lines in 0u64..30, cut in 1usize..50) {
         let dir = tempfile::tempdir().unwrap();
         let options = options("k8s-file", &[("max-size", "700"), ("max-file", "1000")]);
-        let mut log = Log::open(&options, dir.path()).unwrap();
+        let mut log = open(&options, dir.path());
         text.as_bytes().chunks(cut).for_each(|piece| log.write(Stream::Stdout, piece));
         let mut reader = reader(&options, dir.path());
         reader.seek_last(lines).unwrap();
@@ -127,7 +148,7 @@ fn rotation_keeps_as_many_files_of_about_that_size_as_asked() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let options = options("k8s-file", limits);
-        let mut log = Log::open(&options, dir.path()).unwrap();
+        let mut log = open(&options, dir.path());
         let text: String = (0..5000).map(|i| format!("line {i}\n")).collect();
         log.write(Stream::Stdout, text.as_bytes());
         let sizes: Vec<u64> =
@@ -158,7 +179,7 @@ fn a_reader_in_another_thread_misses_nothing_while_files_change() {
                 }
             }
         });
-        let mut log = Log::open(&options, dir.path()).unwrap();
+        let mut log = open(&options, dir.path());
         for i in 0..40_000 {
             let line = format!("line {i} {}\n", "x".repeat(i % 40));
             log.write(Stream::Stdout, line.as_bytes());
@@ -174,12 +195,12 @@ fn a_reader_in_another_thread_misses_nothing_while_files_change() {
 #[test]
 fn nothing_is_made_before_the_first_byte() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(&options("k8s-file", &[]), dir.path()).unwrap();
+    let mut log = open(&options("k8s-file", &[]), dir.path());
     log.write(Stream::Stdout, b"");
     log.end_run();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     for driver in ["none", "passthrough"] {
-        let mut log = Log::open(&options(driver, &[]), dir.path()).unwrap();
+        let mut log = open(&options(driver, &[]), dir.path());
         assert!(log.is_off());
         log.write(Stream::Stdout, b"x\n");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -194,7 +215,7 @@ fn what_could_not_be_written_is_noted_once() {
     // A file where the log's folder should be: opening fails whoever runs this test.
     std::fs::write(folder.join("log"), "").unwrap();
     let options = options("k8s-file", &[]);
-    let mut log = Log::open(&options, &folder).unwrap();
+    let mut log = open(&options, &folder);
     log.write(Stream::Stdout, b"gone\n");
     std::fs::remove_file(folder.join("log")).unwrap();
     let Sink::File(file) = &mut log.sink else { panic!() };
@@ -210,12 +231,12 @@ fn what_could_not_be_written_is_noted_once() {
 fn half_a_record_of_a_power_cut_is_put_aside() {
     let dir = tempfile::tempdir().unwrap();
     let options = options("k8s-file", &[]);
-    Log::open(&options, dir.path()).unwrap().write(Stream::Stdout, b"one\ntwo\n");
+    open(&options, dir.path()).write(Stream::Stdout, b"one\ntwo\n");
     let path = dir.path().join("log/ctr.log");
     let bytes = std::fs::read(&path).unwrap();
     for cut in 1..45 {
         std::fs::write(&path, &bytes[..bytes.len() - cut]).unwrap();
-        Log::open(&options, dir.path()).unwrap().write(Stream::Stdout, b"three\n");
+        open(&options, dir.path()).write(Stream::Stdout, b"three\n");
         let [out, _] = read_all(&options, dir.path());
         assert!(out.starts_with(b"one") || cut > 42, "{cut}");
         assert!(out.ends_with(b"three\n"), "{cut}");
@@ -228,7 +249,76 @@ fn dockers_attributes_stand_in_every_record() {
     let mut options = options("json-file", &[("labels", "app,none"), ("env", "MODE"), ("tag", "t")]);
     options.labels = BTreeMap::from([("app".into(), "web".into()), ("other".into(), "x".into())]);
     options.env = vec!["MODE=a=b".into(), "X=y".into()];
-    Log::open(&options, dir.path()).unwrap().write(Stream::Stdout, b"x\n");
+    open(&options, dir.path()).write(Stream::Stdout, b"x\n");
     let text = std::fs::read_to_string(dir.path().join("log/ctr.log")).unwrap();
     assert!(text.contains(r#""attrs":{"MODE":"a=b","app":"web","tag":"t"}"#), "{text}");
+}
+
+/// Fields of one datagram.
+fn fields(mut entry: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    while !entry.is_empty() {
+        let end = entry.iter().position(|b| *b == b'\n').unwrap();
+        let (line, rest) = (&entry[..end], &entry[end + 1..]);
+        if let Some(at) = line.iter().position(|b| *b == b'=') {
+            found.insert(String::from_utf8(line[..at].to_vec()).unwrap(), line[at + 1..].to_vec());
+            entry = rest;
+        } else {
+            let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+            found.insert(String::from_utf8(line.to_vec()).unwrap(), rest[8..8 + length].to_vec());
+            assert_eq!(rest[8 + length], b'\n');
+            entry = &rest[8 + length + 1..];
+        }
+    }
+    found
+}
+
+#[test]
+fn the_journal_gets_an_entry_for_each_line_and_a_slow_one_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let options = options("journald", &[("tag", "the tag")]);
+    let settings = Settings::of(&options).unwrap();
+    let mut log = JournalLog::new(&record(&options), &settings, path.clone());
+    log.write(Stream::Stdout, b"nobody listens\n");
+    let listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let next = || {
+        let mut buffer = vec![0; 100_000];
+        let n = listener.recv(&mut buffer).unwrap();
+        fields(&buffer[..n])
+    };
+    log.write(Stream::Stderr, b"one\ntw\xffo");
+    let lost = next();
+    assert_eq!(lost["MESSAGE"], b"runr: 15 bytes of output could not be written to the journal");
+    let first = next();
+    assert_eq!(first["MESSAGE"], b"one");
+    assert_eq!(first["PRIORITY"], b"3");
+    assert_eq!(first["CONTAINER_NAME"], b"web");
+    assert_eq!(first["CONTAINER_ID"], b"0123456789ab");
+    assert_eq!(first["CONTAINER_TAG"], b"the tag");
+    assert!(!first.contains_key("CONTAINER_PARTIAL_MESSAGE"));
+    let second = next();
+    assert_eq!(
+        (second["MESSAGE"].as_slice(), second["CONTAINER_PARTIAL_MESSAGE"].as_slice()),
+        (&b"tw\xffo"[..], &b"true"[..])
+    );
+    // Nobody reads: the socket's buffer fills, and the rest is dropped and told later.
+    log.write(Stream::Stdout, "full\n".repeat(5000).as_bytes());
+    let mut count = 0;
+    listener.set_nonblocking(true).unwrap();
+    let mut buffer = vec![0; 100_000];
+    while listener.recv(&mut buffer).is_ok() {
+        count += 1;
+    }
+    assert!(count < 5000);
+    log.write(Stream::Stdout, b"after\n");
+    assert!(String::from_utf8(next()["MESSAGE"].clone()).unwrap().contains(&format!("{} bytes", (5000 - count) * 5)));
+    assert_eq!(next()["MESSAGE"], b"after");
+    // The journal starts anew.
+    drop(listener);
+    std::fs::remove_file(&path).unwrap();
+    let listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    log.write(Stream::Stdout, b"again\n");
+    let n = listener.recv(&mut buffer).unwrap();
+    assert_eq!(fields(&buffer[..n])["MESSAGE"], b"again");
 }

@@ -18,6 +18,7 @@ pub mod command;
 pub mod docker_registry;
 pub mod http;
 pub mod image;
+pub mod inside;
 pub mod layer;
 pub mod leaks;
 pub mod probe;
