@@ -30,24 +30,36 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
 /// A size as docker prints it in `images` and `ps -s`: three significant digits, powers of 1000 (`7.8MB`, `118MB`, `0B`).
 pub fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{}{}", significant(value), UNITS[unit])
+    scaled(bytes, 1000.0, &UNITS, 3)
 }
 
-/// Go's `%.3g` for 0 ≤ value < 1000: three significant digits without trailing zeros.
-fn significant(value: f64) -> String {
-    let decimals = if value >= 100.0 {
-        0
+/// A size as docker prints it in `stats`: four significant digits, powers of 1024 (`1.727MiB`).
+pub fn binary_size(bytes: u64) -> String {
+    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"], 4)
+}
+
+fn scaled(bytes: u64, base: f64, units: &[&str], digits: usize) -> String {
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= base && unit + 1 < units.len() {
+        value /= base;
+        unit += 1;
+    }
+    format!("{}{}", significant(value, digits), units[unit])
+}
+
+/// Go's `%.3g` and `%.4g` for 0 ≤ value < 10000: so many significant digits, without trailing zeros.
+fn significant(value: f64, digits: usize) -> String {
+    let whole = if value >= 1000.0 {
+        4
+    } else if value >= 100.0 {
+        3
     } else if value >= 10.0 {
-        1
-    } else {
         2
+    } else {
+        1
     };
+    let decimals = digits.saturating_sub(whole);
     let text = format!("{value:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -123,6 +135,20 @@ mod tests {
             (1_240_000_000, "1.24GB"),
         ] {
             assert_eq!(human_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn sizes_read_like_those_of_stats() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1_810_890, "1.727MiB"),
+            (200_704, "196KiB"),
+            (2_095_944_040, "1.952GiB"),
+            (u64::MAX, "16EiB"),
+        ] {
+            assert_eq!(binary_size(bytes), text);
         }
     }
 

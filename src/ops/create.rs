@@ -2,9 +2,9 @@
 //! plan that was made to see whether it can be, or whenever somebody asks for it (`ops::start`).
 
 use super::{layers, plan};
-use crate::base::Result;
 use crate::base::fsx::Durability;
 use crate::base::progress::Progress;
+use crate::base::{Error, Result};
 use crate::image::config::Execution;
 use crate::rootfs::assemble::{self, Stack};
 use crate::runtime::plan::Plan;
@@ -25,6 +25,8 @@ pub enum Base<'a> {
     Image(&'a Image, &'a str),
     /// A folder of the host.
     Folder(&'a Path),
+    /// The same as this container's, whatever has become of its image.
+    Record(&'a ContainerRecord),
 }
 
 /// A container that was made, and what was found out on the way.
@@ -49,17 +51,13 @@ pub fn create(
     let record = record(base, options, map)?;
     let draft = plan::Draft::new(&record, &store.paths().container(&record.id))?;
     // Until the record is written nothing tells `rmi` that the layers are needed.
-    let _lease = match base {
-        Base::Image(image, _) => Some(plan::lease(store, &image.config.rootfs.diff_ids)?),
-        Base::Folder(_) => None,
+    let _lease = record.image.as_ref().map(|image| plan::lease(store, &image.layers)).transpose()?;
+    let layers = match (base, &record.image) {
+        (Base::Image(image, _), _) => Some(layers::ensure(store, image, map, Limits::default(), progress)?),
+        (_, Some(used)) => Some(layers::ensure_recorded(store, used, map, progress)?),
+        (_, None) => None,
     };
-    let stack = match base {
-        Base::Image(image, _) => {
-            let layers = layers::ensure(store, image, map, Limits::default(), progress)?;
-            Some(assemble::stack(store, &layers, map)?)
-        }
-        Base::Folder(_) => None,
-    };
+    let stack = layers.map(|layers| assemble::stack(store, &layers, map)).transpose()?;
     // A record that goes with its container need not survive a power cut.
     let durability = if record.options.remove { Durability::Cached } else { Durability::Synced };
     let container = Containers::new(store.paths()).create(record, durability)?;
@@ -76,6 +74,18 @@ impl Created {
     }
 }
 
+/// A free name for a clone, as podman chooses one: `NAME-clone`, `NAME-clone1` and so on.
+///
+/// Errors: `Conflict` when very many are taken.
+pub fn clone_name(store: &Store, name: &str) -> Result<String> {
+    let all = Containers::new(store.paths());
+    let names = (0..1000).map(|n| if n == 0 { format!("{name}-clone") } else { format!("{name}-clone{n}") });
+    let mut names = names;
+    names
+        .find(|name| all.resolve(name).is_err())
+        .ok_or_else(|| Error::conflict(format!("`{name}` has too many clones")).hint("give a name with `--name`"))
+}
+
 fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<ContainerRecord> {
     let (image, rootfs, execution) = match base {
         Base::Image(image, typed) => {
@@ -87,11 +97,8 @@ fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<Con
             };
             (Some(used), None, image.config.config.clone())
         }
+        Base::Record(other) => (other.image.clone(), other.rootfs.clone(), other.execution.clone()),
         Base::Folder(path) => (None, Some(path.to_path_buf()), Execution::default()),
-    };
-    let image_signal = match base {
-        Base::Image(image, _) => image.config.config.stop_signal.clone(),
-        Base::Folder(_) => None,
     };
     Ok(ContainerRecord {
         version: VERSION,
@@ -99,10 +106,10 @@ fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<Con
         name: options.name.clone().unwrap_or_default(),
         created: jiff::Timestamp::now().to_string(),
         image,
-        execution: execution.clone(),
         rootfs,
         command: compose::command(&execution, &options)?,
-        stop_signal: options.stop_signal.clone().or(image_signal),
+        stop_signal: options.stop_signal.clone().or_else(|| execution.stop_signal.clone()),
+        execution,
         options,
         map: map.clone(),
     })

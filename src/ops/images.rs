@@ -79,6 +79,16 @@ pub fn remove(
     Ok(removed)
 }
 
+/// The containers that keep [`remove`] from deleting the image: none when `text` is one of several names, which goes alone.
+pub fn in_the_way(store: &Store, text: &str, users: &dyn Fn() -> Result<ImageUsers>) -> Result<Vec<String>> {
+    let target = find(store, text)?;
+    if target.name.is_some() && all_names(&target.image).len() > 1 {
+        return Ok(Vec::new());
+    }
+    let users = users()?.users.into_iter().filter(|user| user.image == target.image.id);
+    Ok(users.map(|user| user.container).collect())
+}
+
 /// Events of what was removed.
 fn tell(store: &Store, image: &ImageSummary, removed: &[Removed]) {
     let id = image.id.to_string();

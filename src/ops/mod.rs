@@ -32,4 +32,7 @@ pub mod pull;
 pub mod remove;
 pub mod reset;
 pub mod start;
+pub mod stats;
+pub mod top;
 pub mod usage;
+pub mod volumes_from;

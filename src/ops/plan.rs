@@ -177,15 +177,19 @@ fn facts(record: &ContainerRecord, folder: &Path) -> Result<Facts> {
         host_mqueue: Path::new("/dev/mqueue").is_dir(),
         last_capability: crate::sys::caps::last(),
         kernel: kernel_version(),
-        seccomp: seccomp_profile(options)?,
+        seccomp: seccomp_profile(record)?,
         shared_hostname: generated::shared_hostname(folder, options),
         zone_file: options.tz.as_deref().map(zone_file).transpose()?,
     })
 }
 
+/// The label that podman reads with `--seccomp-policy image`.
+const SECCOMP_LABEL: &str = "io.containers.seccomp.profile";
+
 /// The text of the profile that the user names.
-fn seccomp_profile(options: &ContainerOptions) -> Result<Option<String>> {
-    match options.security.seccomp.as_deref() {
+fn seccomp_profile(record: &ContainerRecord) -> Result<Option<String>> {
+    match record.options.security.seccomp.as_deref() {
+        None if record.options.seccomp_from_image => Ok(record.execution.labels.get(SECCOMP_LABEL).cloned()),
         None | Some("unconfined") => Ok(None),
         Some(file) => fsx::read_to_string(Path::new(file)).map(Some),
     }

@@ -139,9 +139,9 @@ fn inside(ranges: &[IdRange], outside: u32) -> Option<u32> {
     range.inside.checked_add(outside - range.outside)
 }
 
-/// Names of this machine's users, for the columns that show them.
-pub fn host_users() -> BTreeMap<u32, String> {
-    File::open("/").map(|root| users::names(root.as_fd()).0).unwrap_or_default()
+/// Names of this machine's users and groups, for the columns that show them.
+pub fn host_names() -> (BTreeMap<u32, String>, BTreeMap<u32, String>) {
+    File::open("/").map(|root| users::names(root.as_fd())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -223,7 +223,7 @@ fn retire(store: &Store, id: &str) -> Result<Option<Trash>> {
 
 fn drop_names(all: &Containers, id: &str, record: &Result<ContainerRecord>) -> Result<()> {
     match record {
-        Ok(record) => all.drop_name(&record.name, id),
+        Ok(record) => all.drop_name(&record.name, id).map(drop),
         // Its record is unreadable, so the names say whose they are.
         Err(_) => all.drop_names_of(id),
     }

@@ -42,6 +42,10 @@ pub struct ContainerOptions {
     pub domainname: Option<String>,
     /// `--volume`, `--mount`, `--tmpfs`, in order.
     pub mounts: Vec<Mount>,
+    /// `--volumes-from`, as given; what it brought is in `mounts`.
+    pub volumes_from: Vec<String>,
+    /// `--seccomp-policy image`: the profile comes from the image's label, if it has one.
+    pub seccomp_from_image: bool,
     /// `--read-only`.
     pub read_only: bool,
     /// `--read-only-tmpfs=false` turns off the tmpfs on /run, /tmp, /var/tmp that `--read-only` brings.

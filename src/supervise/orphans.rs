@@ -72,7 +72,7 @@ pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap)
     let record = all.record(id);
     let trash = store.retire(&store.paths().container(id), map)?;
     match name {
-        Some(name) => all.drop_name(name, id)?,
+        Some(name) => drop(all.drop_name(name, id)?),
         None => all.drop_names_of(id)?,
     }
     events::append(

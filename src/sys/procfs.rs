@@ -26,6 +26,8 @@ pub struct Stat {
     pub user_ticks: u64,
     /// Time in the kernel.
     pub system_ticks: u64,
+    /// Time in both modes of children that have ended and were waited for, and of theirs.
+    pub children_ticks: u64,
     /// -20 to 19.
     pub nice: i64,
     /// How many threads it has.
@@ -119,15 +121,6 @@ pub fn machine_memory() -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Nanoseconds that this machine's processors worked or idled, all together, and their number.
-pub fn machine_time() -> Option<(u64, u64)> {
-    let text = std::fs::read_to_string("/proc/stat").ok()?;
-    let total: u64 =
-        text.lines().next()?.split_whitespace().skip(1).take(8).filter_map(|f| f.parse::<u64>().ok()).sum();
-    let processors = text.lines().filter(|l| l.starts_with("cpu")).count().saturating_sub(1);
-    Some((total.saturating_mul(1_000_000_000 / ticks_per_second()), processors.max(1) as u64))
-}
-
 /// Seconds since 1970 at which this machine started.
 pub fn boot_time() -> Option<i64> {
     let text = std::fs::read_to_string("/proc/stat").ok()?;
@@ -172,6 +165,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
         foreground: small(8).unwrap_or(-1),
         user_ticks: unsigned(14),
         system_ticks: unsigned(15),
+        children_ticks: unsigned(16).saturating_add(unsigned(17)),
         nice: number(19).unwrap_or(0),
         threads: unsigned(20),
         start_ticks: unsigned(22),
@@ -221,7 +215,7 @@ mod tests {
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.pid, stat.command.as_str(), stat.state, stat.parent), (31, "a) S 9 (b", 'R', 7));
         assert_eq!((stat.terminal, stat.foreground, stat.user_ticks, stat.system_ticks), (34816, 31, 50, 60));
-        assert_eq!((stat.nice, stat.threads, stat.start_ticks), (-5, 3, 4242));
+        assert_eq!((stat.children_ticks, stat.nice, stat.threads, stat.start_ticks), (11, -5, 3, 4242));
         assert_eq!((stat.virtual_bytes, stat.resident_pages), (8_192_000, 77));
         assert_eq!(parse_stat("31 a"), None);
     }
@@ -243,7 +237,7 @@ mod tests {
         assert_eq!(stat(me).unwrap().pid, me);
         assert_eq!(status(me).unwrap().uids[1], nix::unistd::geteuid().as_raw());
         assert!(!arguments(me).is_empty() && namespace(me, "pid").is_some());
-        assert!(machine_memory().unwrap() > 1 << 20 && machine_time().unwrap().1 >= 1);
+        assert!(machine_memory().unwrap() > 1 << 20);
         assert_eq!(parse_network("h\n lo: 5 0 0 0 0 0 0 0 6\n eth0: 7 0 0 0 0 0 0 0 8 0\n"), (7, 8));
     }
 

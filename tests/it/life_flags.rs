@@ -164,7 +164,7 @@ fn users_of_this_machine_get_a_name() {
 
 #[test]
 fn descriptors_are_passed_on() {
-    need!(userns, shell);
+    need!(userns, shell, tool("bash"));
     let sandbox = sandbox();
     let script = "exec 3< \"$0\" 5< \"$0\"; runr run --rm --preserve-fds 1 busybox sh -c 'cat <&3; test -e /proc/self/fd/4 || echo one'; \
         runr run --rm --preserve-fd 5 busybox sh -c 'cat <&5; test -e /proc/self/fd/3 || echo two'; \
@@ -226,6 +226,8 @@ fn the_service_manager_is_told() {
     };
     run("--sdnotify conmon", "echo ${NOTIFY_SOCKET:-none} > /v; sleep 1000");
     assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
+    run("--sdnotify healthy --health-cmd true --health-interval 1s", "sleep 1000");
+    assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
     run("--sdnotify ignore", "sleep 1000");
     assert_eq!(heard(&socket, Duration::from_millis(200)), "");
     // The container's own word, and only what it may say. busybox cannot send a datagram to a socket, so the probe does.
@@ -259,4 +261,66 @@ fn small_flags_of_the_process() {
     let labels =
         sandbox.runr(["inspect", "--format", "{{index .Config.Labels \"a\"}}{{index .Config.Labels \"b\"}}", "l"]);
     assert_eq!(labels.output().ok(), "12\n");
+}
+
+#[test]
+fn mounts_of_another_container() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let (one, two, three) = (sandbox.path("one"), sandbox.path("two"), sandbox.path("three"));
+    for (folder, file) in [(&one, "1"), (&two, "2"), (&three, "3")] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join(file), "").unwrap();
+    }
+    let flags = format!("-v {}:/m1:ro -v {}:/m2 --tmpfs /m3", one.display(), two.display());
+    sandbox.line(&format!("create --name src {flags} busybox true")).output().ok();
+    let script = "ls /m1 /m2; touch /m1/x 2>/dev/null || echo ro; touch /m2/x 2>/dev/null || echo ro; rm -f /m2/x; test ! -e /m3";
+    assert_eq!(inside(&sandbox, "--volumes-from src", script), "/m1:\n1\n\n/m2:\n2\nro\n");
+    assert_eq!(inside(&sandbox, "--volumes-from src:ro", script), "/m1:\n1\n\n/m2:\n2\nro\nro\n");
+    let own = format!("--volumes-from src:rw -v {}:/m1", three.display());
+    assert_eq!(inside(&sandbox, &own, "ls /m1 /m2"), "/m1:\n3\n\n/m2:\n2\n");
+    for (flag, message) in [
+        ("nosuch", "--volumes-from: no such container: nosuch"),
+        ("src:shiny", "--volumes-from: invalid option `shiny` in `src:shiny`: use ro, rw or z"),
+    ] {
+        let run = sandbox.runr(["run", "--volumes-from", flag, "busybox", "true"]);
+        assert_eq!(run.output().fails(125), format!("runr: {message}\n"));
+    }
+}
+
+#[test]
+fn a_container_is_cloned() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "echo $A; test -e /mark && echo marked; touch /mark";
+    sandbox.runr(["create", "--name", "src", "-e", "A=1", "busybox", "sh", "-c", script]).output().ok();
+    assert_eq!(sandbox.line("start -a src").output().ok(), "1\n");
+    let id = sandbox.line("container clone src").output().ok();
+    assert_eq!(id.len(), 65);
+    sandbox.line("container clone src").output().ok();
+    // Settings are copied, files are not.
+    assert_eq!(sandbox.line("start -a src-clone").output().ok(), "1\n");
+    assert_eq!(sandbox.line("start -a src-clone1").output().ok(), "1\n");
+    assert_eq!(sandbox.line("start -a src").output().ok(), "1\nmarked\n");
+    // The image need not have a name any more.
+    sandbox.line("rmi -f busybox").output().code();
+    sandbox.line("container clone --run --destroy src new").output().ok();
+    sandbox.line("wait new").output().ok();
+    let names = sandbox.runr(["ps", "-a", "--format", "{{.Names}}", "--filter", "name=src$", "--filter", "name=new"]);
+    assert_eq!(names.output().ok(), "new\n");
+    sandbox.line("container clone src-clone new").output().fails(125);
+    sandbox.line("container clone nosuch").output().fails(125);
+    assert_eq!(
+        sandbox.line("container clone --force new").output().fails(125),
+        "runr: --force needs --destroy: it is about the container that is removed\n"
+    );
+}
+
+#[test]
+fn the_image_may_bring_its_own_filter() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    assert_eq!(inside(&sandbox, "--seccomp-policy image", "echo no label"), "no label\n");
+    let e = sandbox.line("run --seccomp-policy shiny busybox true").output().fails(125);
+    assert_eq!(e, "runr: --seccomp-policy: unknown policy `shiny`: use default or image\n");
 }

@@ -35,6 +35,7 @@ mod join;
 mod kill;
 mod life_flags;
 mod lifecycle;
+mod logs;
 mod nss;
 mod others;
 mod parallel;

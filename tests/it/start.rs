@@ -1,7 +1,7 @@
 //! `create`, `start`, `rename`: a container that stands there, runs, and runs again, whatever happened to the machine and the
 //! image meanwhile.
 
-use crate::support::Sandbox;
+use crate::support::{ImageBuilder, Layer, Sandbox};
 use std::path::PathBuf;
 
 /// A sandbox with the base image in it.
@@ -152,7 +152,11 @@ fn the_image_may_lose_its_name_and_another_one_get_it() {
     need!(userns, shell);
     let sandbox = sandbox();
     create(&sandbox, "--name c", "echo still here");
-    sandbox.line("rmi -f busybox").output().code();
+    let archive = sandbox.path("other.tar");
+    let other = ImageBuilder::new().layer(&Layer::new().file("f", "x")).build();
+    other.write_docker_archive(&archive, &["busybox:latest"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    sandbox.line("image prune -f").output().ok();
     assert_eq!(sandbox.line("start -a c").output().ok(), "still here\n");
 }
 
@@ -316,4 +320,85 @@ fn the_unit_for_boot_is_well_formed() {
     let copy = sandbox.write("runr-restart.service", copy.replace("Documentation=man:runr-start(1)\n", ""));
     let said = sandbox.command("systemd-analyze").args(["verify", "--user"]).arg(copy).output();
     assert!(said.code() == 0 && said.stderr.is_empty(), "{said:?}");
+}
+
+#[test]
+fn an_attached_start_of_what_runs_connects_to_it() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "read line; echo got $line; exit 5";
+    sandbox.runr(["run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", script]).output().ok();
+    let out = sandbox.line("start -ai c").stdin("word\n").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (5, "got word\n"));
+    // And of what does not: the same streams, from the beginning.
+    let out = sandbox.line("start -ai c").stdin("again\n").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (5, "got again\n"));
+}
+
+#[test]
+fn a_start_that_fails_does_not_unmake_what_ran() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let folder = sandbox.path("source");
+    std::fs::create_dir(&folder).unwrap();
+    let mount = format!("type=bind,source={},target=/m", folder.display());
+    sandbox.runr(["create", "--name", "c", "--mount", &mount, "busybox", "/m/run"]).output().ok();
+    // Never started, and never ended either.
+    sandbox.line("start c").output().fails(127);
+    assert_eq!(status(&sandbox, "c"), "created");
+    std::fs::write(folder.join("run"), "#!/bin/sh\nexit 4\n").unwrap();
+    std::fs::set_permissions(folder.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    sandbox.line("start -a c").output().fails(4);
+    std::fs::remove_file(folder.join("run")).unwrap();
+    sandbox.line("start c").output().fails(127);
+    assert_eq!(status(&sandbox, "c"), "exited");
+    // Its plan cannot even be made.
+    std::fs::remove_dir(&folder).unwrap();
+    let stderr = sandbox.line("start c").output().fails(125);
+    assert!(stderr.starts_with("runr: bind source path `"), "{stderr}");
+    assert_eq!(status(&sandbox, "c"), "exited");
+}
+
+#[test]
+fn a_container_that_is_renamed_leaves_no_name_behind() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("run -d --rm --name xold busybox sleep 1000").output().ok();
+    sandbox.line("rename xold xnew").output().ok();
+    sandbox.line("stop -t 0 xnew").output().ok();
+    let names = std::fs::read_dir(sandbox.store().join("names")).unwrap();
+    let names: Vec<_> = names.map(|e| e.unwrap().file_name()).filter(|n| n != ".lock").collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn many_starts_at_once_are_one_start() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let log = sandbox.path("log");
+    let mount = format!("{}:/m", sandbox.dir().display());
+    let script = "echo run >> /m/log; exec sleep 1000";
+    sandbox.runr(["create", "--name", "c", "-v", &mount, "busybox", "sh", "-c", script]).output().ok();
+    for round in 1..=3 {
+        let all: Vec<_> = (0..8).map(|_| sandbox.line("start c").spawn()).collect();
+        for one in all {
+            assert_eq!(one.wait().ok(), "c\n");
+        }
+        assert_eq!(status(&sandbox, "c"), "running");
+        // With removals and stops in between nothing but a plain answer comes.
+        let stops: Vec<_> = (0..3).map(|_| sandbox.line("stop -t 0 c").spawn()).collect();
+        for stop in stops {
+            stop.wait().ok();
+        }
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "run\n".repeat(round));
+    }
+    let removal = sandbox.line("rm -f c").spawn();
+    let starts: Vec<_> = (0..8).map(|_| sandbox.line("start c").spawn()).collect();
+    removal.wait().ok();
+    for start in starts {
+        let out = start.wait();
+        let gone = out.stderr == "runr: no such container: c\n";
+        assert!(out.code() == 0 || (out.code() == 125 && gone), "{out:?}");
+    }
+    assert_eq!(status(&sandbox, "c"), "");
 }

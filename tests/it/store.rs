@@ -153,7 +153,7 @@ fn removing_an_image_leaves_nothing_and_takes_nothing_from_others() {
 }
 
 #[test]
-fn an_image_in_use_stays_until_forced_and_its_container_keeps_working_layers() {
+fn an_image_in_use_stays_until_forced_and_then_takes_its_containers_along() {
     need!(userns, overlay, shell);
     let sandbox = Sandbox::new();
     pull_archive(&sandbox, &image(3), "app:3");
@@ -162,8 +162,8 @@ fn an_image_in_use_stays_until_forced_and_its_container_keeps_working_layers() {
     sandbox.line("rmi -f app:3").output().ok();
     assert_eq!(sandbox.line("images -q").output().ok(), "");
     settle(&sandbox);
-    assert_eq!(layer_files(&sandbox).len(), 4, "the container's layers stay, and what sets their folders right");
-    sandbox.line("rm used").output().ok();
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+    assert_eq!(layer_files(&sandbox), Vec::<PathBuf>::new(), "nobody needs them any more");
 }
 
 #[test]
@@ -192,6 +192,7 @@ fn a_stopped_pull_stops_nobody_who_wants_something_else() {
     let (one, two) = (image(1), image(2));
     pull_archive(&sandbox, &one, "one:1");
     let stopped = sandbox.runr(["pull", "-q", &name]).spawn();
+    let puller = stopped.pid();
     let tmp = sandbox.store().join("tmp");
     let is_under_way = || {
         let names = std::fs::read_dir(&tmp).into_iter().flatten().flatten();
@@ -212,11 +213,13 @@ fn a_stopped_pull_stops_nobody_who_wants_something_else() {
     sandbox.line("run --rm two:1 true").output().ok();
     sandbox.line("rmi one:1").output().ok();
     let waiting = sandbox.runr(["pull", &name]).spawn();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(std::time::Duration::from_millis(3500));
     signal_all(nix::sys::signal::Signal::SIGCONT);
     assert_eq!(stopped.wait().ok().trim(), id_of(&big));
     let waited = waiting.wait();
-    assert!(waited.stderr.contains("waiting for another pull"), "{}", waited.stderr);
+    assert!(waited.stderr.contains("waiting for another pull that is bringing layer "), "{}", waited.stderr);
+    let for_whom = format!("being brought by process {puller}, which is stopped: continue it or end it");
+    assert!(waited.stderr.contains(&for_whom), "{}", waited.stderr);
     assert_eq!(waited.ok().trim(), id_of(&big));
     settle(&sandbox);
 }

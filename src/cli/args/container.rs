@@ -158,6 +158,9 @@ pub(crate) struct FileArgs {
     /// Mount a file or folder of this machine
     #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
     pub(crate) volume: Vec<String>,
+    /// Mount what another container mounts
+    #[arg(long, value_name = "CONTAINER[:ro|rw]", value_delimiter = ',')]
+    pub(crate) volumes_from: Vec<String>,
     /// Mount by key and value: type=bind|tmpfs,source=…,target=…
     #[arg(long, value_name = "KEY=VALUE,…")]
     pub(crate) mount: Vec<String>,
@@ -254,6 +257,9 @@ pub(crate) struct SecurityArgs {
     /// Give every right that this user can give: all capabilities, no seccomp, no masked paths, this machine's devices
     #[arg(long)]
     pub(crate) privileged: bool,
+    /// Where the seccomp profile comes from: default, or image for the image's label
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) seccomp_policy: Option<String>,
     /// seccomp=FILE|unconfined, no-new-privileges, mask=PATH, unmask=PATH|ALL
     #[arg(long, value_name = "OPTION")]
     pub(crate) security_opt: Vec<String>,

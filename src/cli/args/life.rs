@@ -1,6 +1,7 @@
 //! Flags of the commands that make, start and change containers, beside those that `run` shares with `create`.
 
 use super::container::CreateArgs;
+use super::image::SourceArgs;
 use clap::Args;
 
 /// Examples below the help of `create`.
@@ -59,4 +60,26 @@ pub(crate) struct RenameArgs {
     /// The new name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+}
+
+/// `container clone`.
+#[derive(Debug, Args)]
+pub(crate) struct CloneArgs {
+    /// Remove the container that is cloned
+    #[arg(long)]
+    pub(crate) destroy: bool,
+    /// With --destroy: also when it runs
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Name of the new container
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Start the new container
+    #[arg(long)]
+    pub(crate) run: bool,
+    #[arg(skip)]
+    pub(crate) source: SourceArgs,
+    /// The container, then a name and an image for the new one
+    #[arg(required = true, value_names = ["CONTAINER", "NAME", "IMAGE"], num_args = 1..)]
+    pub(crate) words: Vec<String>,
 }

@@ -20,6 +20,7 @@ pub(crate) mod parse;
 pub(crate) mod ps;
 pub(crate) mod system;
 pub(crate) mod update;
+pub(crate) mod view;
 
 use super::commands;
 use super::{Context, Exit};
@@ -103,6 +104,7 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "Change settings of containers",
         commands::update::run,
     ),
+    entry::<life::CloneArgs>(&["container clone"], "Make a container like another one", commands::clone::run),
     entry::<life::RenameArgs>(&["rename", "container rename"], "Give a container another name", commands::rename::run),
     entry::<exec::ExecArgs>(&["exec", "container exec"], "Run a command in a running container", commands::exec::run),
     entry::<health::HealthcheckRunArgs>(
@@ -115,6 +117,15 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "List containers",
         commands::ps::run,
     ),
+    entry::<view::TopArgs>(&["top", "container top"], "Show the processes of a container", commands::top::run),
+    entry::<view::StatsArgs>(&["stats", "container stats"], "Show what containers use", commands::stats::run),
+    entry::<view::PortArgs>(&["port", "container port"], "Show published ports of containers", commands::port::run),
+    entry::<view::ContainerExistsArgs>(
+        &["container exists"],
+        "Check if a container exists",
+        commands::exists::container,
+    ),
+    entry::<view::ImageExistsArgs>(&["image exists"], "Check if an image exists", commands::exists::image),
     entry::<container::RmArgs>(&["rm", "container rm", "container remove"], "Remove containers", commands::rm::run),
     entry::<lifecycle::StopArgs>(&["stop", "container stop"], "Stop containers", commands::stop::stop),
     entry::<lifecycle::RestartArgs>(
@@ -221,7 +232,11 @@ mod tests {
             };
             let command = entry.command();
             for flag in known.flags() {
-                let ours = command.get_arguments().find(|a| a.get_long() == flag.long.strip_prefix("--"));
+                let long = flag.long.strip_prefix("--").unwrap_or_default();
+                let named = |a: &clap::Arg| {
+                    a.get_long() == Some(long) || a.get_all_aliases().is_some_and(|o| o.contains(&long))
+                };
+                let ours = command.get_arguments().find(|a| named(a));
                 let Some(ours) = ours else {
                     // docker and podman give some letters to different flags.
                     let ours = |short: &&str| command.get_arguments().any(|a| a.get_short() == short.chars().nth(1));

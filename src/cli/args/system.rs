@@ -39,8 +39,11 @@ pub(crate) struct InspectArgs {
     /// Also the size of a container's files
     #[arg(short, long)]
     pub(crate) size: bool,
+    /// The last container that was made
+    #[arg(short, long)]
+    pub(crate) latest: bool,
     /// Names or ids
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(value_name = "NAME", required_unless_present = "latest")]
     pub(crate) names: Vec<String>,
 }
 
@@ -50,6 +53,9 @@ pub(crate) struct ImageInspectArgs {
     /// Print by a Go template, or json
     #[arg(short, long, value_name = "TEMPLATE")]
     pub(crate) format: Option<String>,
+    /// Insist on this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
     /// Names or ids
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) names: Vec<String>,
@@ -64,8 +70,11 @@ pub(crate) struct ContainerInspectArgs {
     /// Also the size of the container's files
     #[arg(short, long)]
     pub(crate) size: bool,
+    /// The last container that was made
+    #[arg(short, long)]
+    pub(crate) latest: bool,
     /// Names or ids
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(value_name = "CONTAINER", required_unless_present = "latest")]
     pub(crate) names: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ use crate::base::{Error, Result};
 use crate::ops::lifecycle;
 use crate::store::Store;
 use crate::supervise::client;
+use crate::supervise::detach::DetachKeys;
 use clap::ArgMatches;
 
 /// `attach`.
@@ -25,11 +26,16 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
             return Err(Error::usage("attach: missing argument: CONTAINER").hint("see `runr attach --help`"));
         }
     };
-    let (container, channel) = lifecycle::running(&store, &word, "attach to")?;
+    accompany(&store, &word, !args.no_stdin, args.sig_proxy, keys)
+}
+
+/// Connects to a container that runs. `stdin` is given to a container that reads it at all.
+pub(super) fn accompany(store: &Store, word: &str, stdin: bool, sig_proxy: bool, keys: DetachKeys) -> Result<Exit> {
+    let (container, channel) = lifecycle::running(store, word, "attach to")?;
     let options = &container.record.options;
-    let signals = client::catch_signals(args.sig_proxy)?;
-    let streams = Attach { stdin: !args.no_stdin, stdout: true, stderr: true };
-    let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, streams)?;
+    let signals = client::catch_signals(sig_proxy)?;
+    let streams = Attach { stdin, stdout: true, stderr: true };
+    let wiring = terminal::wire(options.interactive, options.tty, sig_proxy, streams)?;
     let raw = wiring.raw_mode()?;
     let mut companion = wiring.companion;
     companion.detach = keys;

@@ -42,6 +42,7 @@ pub(super) fn make(context: &Context, store: &Store, mut request: CreateRequest)
         *word = ops::containers::find(store, word).doing(|| "--requires")?.record.id;
     }
     ops::joins::pin(store, &mut request.options)?;
+    ops::volumes_from::add(store, &mut request.options)?;
     let options = request.options.clone();
     let map = ops::idmap::for_options(store, &options)?;
     if let Some(path) = options.cidfile.as_ref().filter(|path| path.exists()) {

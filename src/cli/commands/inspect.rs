@@ -4,11 +4,26 @@ use super::super::args::system::{ContainerInspectArgs, ImageInspectArgs, Inspect
 use super::super::output::document;
 use super::super::template::Template;
 use super::super::{Context, Exit, typed};
+use super::select;
 use crate::base::{Error, Kind, Result};
+use crate::image::Platform;
 use crate::ops::{container_inspect, image_list};
 use crate::store::Store;
 use clap::ArgMatches;
 use serde_json::Value;
+
+/// What is to be shown of which objects.
+struct Query {
+    format: Option<String>,
+    names: Vec<String>,
+    wanted: Wanted,
+    /// With the size of a container's files.
+    size: bool,
+    /// The last container that was made, instead of names.
+    latest: bool,
+    /// What an image must be for.
+    platform: Option<Platform>,
+}
 
 /// What a name may stand for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,44 +37,45 @@ enum Wanted {
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: InspectArgs = typed(matches)?;
     let wanted = match args.r#type.as_deref() {
+        _ if args.latest => Wanted::Container,
         None | Some("" | "all") => Wanted::Any,
         Some("container") => Wanted::Container,
         Some("image") => Wanted::Image,
         Some(other) => return Err(Error::usage(format!("--type: unknown type `{other}`: use container or image"))),
     };
-    inspect_all(context, args.format.as_deref(), &args.names, wanted, args.size)
+    let (format, names, size, latest) = (args.format, args.names, args.size, args.latest);
+    inspect(context, Query { format, names, wanted, size, latest, platform: None })
 }
 
 /// `image inspect`.
 pub(crate) fn image(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: ImageInspectArgs = typed(matches)?;
-    inspect_all(context, args.format.as_deref(), &args.names, Wanted::Image, false)
+    let platform = args.platform.as_deref().map(str::parse).transpose()?;
+    let (format, names) = (args.format, args.names);
+    inspect(context, Query { format, names, wanted: Wanted::Image, size: false, latest: false, platform })
 }
 
 /// `container inspect`.
 pub(crate) fn container(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: ContainerInspectArgs = typed(matches)?;
-    inspect_all(context, args.format.as_deref(), &args.names, Wanted::Container, args.size)
+    let (format, names, size, latest) = (args.format, args.names, args.size, args.latest);
+    inspect(context, Query { format, names, wanted: Wanted::Container, size, latest, platform: None })
 }
 
-fn inspect_all(
-    context: &mut Context,
-    format: Option<&str>,
-    names: &[String],
-    wanted: Wanted,
-    size: bool,
-) -> Result<Exit> {
-    // A mistake in the template is one, whether or not the objects exist.
-    let template = match format {
-        None => None,
-        Some("json") => Some(Template::parse("{{json .}}")?),
-        Some(text) => Some(Template::parse(text)?),
-    };
+fn inspect(context: &mut Context, query: Query) -> Result<Exit> {
+    // A mistake in the template is one, whether or not the objects exist. `json` is what is printed without a template.
+    let template =
+        query.format.as_deref().filter(|text| !matches!(*text, "" | "json")).map(Template::parse).transpose()?;
     let store = Store::open(&context.config.root)?;
+    let names = match (query.latest, query.names.is_empty()) {
+        (true, true) => vec![select::latest(&store)?],
+        (true, false) => return Err(Error::usage("inspect: names cannot be used together with --latest")),
+        (false, _) => query.names.clone(),
+    };
     let mut found = Vec::new();
     let mut failed = Vec::new();
-    for name in names {
-        match one(&store, name, wanted, size) {
+    for name in &names {
+        match one(&store, name, &query) {
             Ok(document) => found.push(document),
             Err(e) => failed.push(e),
         }
@@ -78,16 +94,29 @@ fn inspect_all(
     Err(last)
 }
 
-fn one(store: &Store, name: &str, wanted: Wanted, size: bool) -> Result<Value> {
-    let missing = |e: &Error| wanted == Wanted::Any && matches!(e.kind(), Kind::NotFound | Kind::Usage);
-    if wanted != Wanted::Image {
-        match container_inspect::inspect(store, name, size) {
+fn one(store: &Store, name: &str, query: &Query) -> Result<Value> {
+    let missing = |e: &Error| query.wanted == Wanted::Any && matches!(e.kind(), Kind::NotFound | Kind::Usage);
+    if query.wanted != Wanted::Image {
+        match container_inspect::inspect(store, name, query.size) {
             Err(e) if missing(&e) => {}
             other => return other,
         }
     }
-    match image_list::inspect(store, name) {
-        Err(e) if missing(&e) => Err(Error::not_found(format!("no such object: `{name}`"))),
-        other => other,
+    let document = match image_list::inspect(store, name) {
+        Err(e) if missing(&e) => return Err(Error::not_found(format!("no such object: `{name}`"))),
+        other => other?,
+    };
+    match &query.platform {
+        Some(platform) if !is_for(&document, platform) => {
+            Err(Error::not_found(format!("image `{name}` is not for platform `{platform}`")))
+        }
+        _ => Ok(document),
     }
+}
+
+fn is_for(document: &Value, platform: &Platform) -> bool {
+    let variant = document["Variant"].as_str().unwrap_or_default();
+    document["Os"] == platform.os.as_str()
+        && document["Architecture"] == platform.architecture.as_str()
+        && (variant.is_empty() || platform.variant.as_deref().is_none_or(|v| v == variant))
 }

@@ -4,6 +4,7 @@ use super::super::args::image::RmiArgs;
 use super::super::{Context, Exit, typed};
 use crate::base::{Error, Kind, Result};
 use crate::image::Reference;
+use crate::ops;
 use crate::ops::images::{self, RemoveOptions, Removed};
 use crate::ops::{containers, image_list};
 use crate::store::Store;
@@ -18,7 +19,8 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let users = || containers::image_users(&store);
     let mut failed: Option<Error> = None;
     for name in &names {
-        match images::remove(&store, name, options, &users) {
+        let cleared = if args.force { clear(&store, name) } else { Ok(()) };
+        match cleared.and_then(|()| images::remove(&store, name, options, &users)) {
             Ok(removed) => {
                 for one in removed {
                     context.out.line(&match one {
@@ -37,6 +39,19 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         }
     }
     failed.map_or(Ok(Exit::OK), Err)
+}
+
+/// `--force`: the containers that use the image go first, as with podman.
+fn clear(store: &Store, name: &str) -> Result<()> {
+    let containers = images::in_the_way(store, name, &|| containers::image_users(store))?;
+    let options = ops::remove::RemoveOptions { force: true, stop_seconds: None };
+    for removed in ops::remove::remove(store, &containers, options) {
+        match removed {
+            Err(e) if e.kind() != Kind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// As docker shows it: without `docker.io/library/`. Names that other tools wrote may be anything.

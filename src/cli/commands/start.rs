@@ -6,6 +6,7 @@ use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, progress, typed};
+use super::attach;
 use super::create::write_new;
 use super::ps;
 use crate::base::{Error, Result};
@@ -144,9 +145,9 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     let keys = detach_keys(args.detach_keys.as_deref())?;
     let container: NewContainer = match start::take(store, word)? {
         Taken::Stopped(container) => *container,
+        // docker and podman connect to it then.
         Taken::Running(_) => {
-            return Err(Error::conflict(format!("container `{word}` runs already"))
-                .hint(format!("connect to it with `runr attach {word}`")));
+            return attach::accompany(store, word, args.interactive, args.sig_proxy.unwrap_or(true), keys);
         }
     };
     let (id, options) = (container.record.id.clone(), container.record.options.clone());

@@ -11,7 +11,8 @@ use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
 use crate::spec::options::{AccountOptions, ContainerOptions, MountKind, RestartPolicy, SdNotify};
-use crate::state::log::Settings;
+use crate::state::log::{Driver, Settings};
+use crate::supervise::process::Stdio;
 use std::path::PathBuf;
 
 /// What the container's root file system is made from.
@@ -141,6 +142,7 @@ fn file_options(args: FileArgs, config: &Config, options: &mut ContainerOptions)
         }
     }
     options.mounts = mounts;
+    options.volumes_from = args.volumes_from;
     options.read_only = args.read_only;
     options.no_read_only_tmpfs = !args.read_only_tmpfs;
     options.devices = each("device", &args.device, mount::device)?;
@@ -183,6 +185,13 @@ fn security_options(args: SecurityArgs, config: &Config, options: &mut Container
     options.cap_add = each("cap-add", &args.cap_add, security::capability)?;
     options.cap_drop = each("cap-drop", &args.cap_drop, security::capability)?;
     options.privileged = args.privileged;
+    options.seccomp_from_image = match args.seccomp_policy.as_deref() {
+        None | Some("default") => false,
+        Some("image") => true,
+        Some(other) => {
+            return Err(Error::usage(format!("--seccomp-policy: unknown policy `{other}`: use default or image")));
+        }
+    };
     options.security = flag("security-opt", security::options(&args.security_opt, &config.working_dir))?;
     Ok(())
 }
@@ -226,7 +235,14 @@ fn log_options(
     if let Some(path) = options.log_options.get_mut("path") {
         *path = clean(&config.working_dir.join(&*path)).to_string_lossy().into_owned();
     }
-    Settings::of(options)?.check_place()
+    let settings = Settings::of(options)?;
+    if settings.driver == Driver::Passthrough {
+        if options.tty {
+            return Err(Error::usage("--log-driver passthrough and --tty cannot be used together"));
+        }
+        Stdio::default().direct()?;
+    }
+    settings.check_place()
 }
 
 /// `--pull`.

@@ -1,0 +1,163 @@
+//! The `HostConfig` of a container's document: what was asked of this machine. Limits that runr does not set are there with
+//! docker's zeros, because scripts read them without asking whether they exist.
+
+use super::log_path;
+use crate::base::units::human_size;
+use crate::spec::ContainerOptions;
+use crate::spec::defaults::{MASKED_PATHS, READONLY_PATHS};
+use crate::spec::options::{Mount, MountKind, RestartPolicy};
+use crate::state::containers::Container;
+use crate::state::log::Settings;
+use serde_json::{Map, Value, json};
+
+/// docker's `HostConfig`.
+pub(super) fn host_config(container: &Container) -> Value {
+    let options = &container.record.options;
+    let mut map = Map::new();
+    for part in [general(container), namespaces(options), limits(options), security(options)] {
+        if let Value::Object(part) = part {
+            map.extend(part);
+        }
+    }
+    Value::Object(map)
+}
+
+fn general(container: &Container) -> Value {
+    let options = &container.record.options;
+    let log = Settings::of(options).ok();
+    let driver = log.as_ref().map_or(options.log_driver.as_deref().unwrap_or_default(), |s| s.driver.word());
+    let (policy, retries) = match options.restart {
+        RestartPolicy::No => ("no", 0),
+        RestartPolicy::OnFailure(retries) => ("on-failure", retries),
+        RestartPolicy::Always => ("always", 0),
+        RestartPolicy::UnlessStopped => ("unless-stopped", 0),
+    };
+    let tmpfs = options.mounts.iter().filter(|m| m.kind == MountKind::Tmpfs);
+    let tmpfs: Map<String, Value> = tmpfs.map(|m| (m.target.clone(), m.options.join(",").into())).collect();
+    json!({
+        "Binds": null_if_empty(options.mounts.iter().filter_map(bind).collect()),
+        "ContainerIDFile": options.cidfile.as_ref().map_or("".into(), |p| p.to_string_lossy()),
+        "LogConfig": {
+            "Type": driver,
+            "Config": options.log_options,
+            "Path": log_path(container).unwrap_or_default(),
+            "Tag": log.as_ref().and_then(|s| s.tag.as_deref()).unwrap_or_default(),
+            "Size": human_size(log.as_ref().and_then(|s| s.max_size).unwrap_or_default()),
+        },
+        "NetworkMode": options.network.as_deref().unwrap_or("host"),
+        "PortBindings": {},
+        "RestartPolicy": {"Name": policy, "MaximumRetryCount": retries},
+        "AutoRemove": options.remove,
+        "AutoRemoveImage": options.remove_image,
+        "VolumeDriver": "",
+        "VolumesFrom": null,
+        "ConsoleSize": [0, 0],
+        "Dns": options.dns,
+        "DnsOptions": options.dns_options,
+        "DnsSearch": options.dns_search,
+        "ExtraHosts": null_if_empty(options.add_hosts.clone()),
+        "Links": null,
+        "PublishAllPorts": false,
+        "ReadonlyRootfs": options.read_only,
+        "Tmpfs": tmpfs,
+        "ShmSize": options.shm_size.unwrap_or(64 << 20),
+        "Sysctls": options.sysctls,
+        "Runtime": "runr",
+        "Isolation": "",
+        "Init": options.init,
+        "Annotations": options.annotations,
+    })
+}
+
+fn namespaces(options: &ContainerOptions) -> Value {
+    json!({
+        "CgroupnsMode": options.cgroupns.as_deref().unwrap_or("private"),
+        "IpcMode": options.ipc.as_deref().unwrap_or("private"),
+        "Cgroup": "",
+        "PidMode": options.pid.as_deref().unwrap_or(""),
+        "UTSMode": options.uts.as_deref().unwrap_or(""),
+        "UsernsMode": options.userns.as_deref().unwrap_or(""),
+    })
+}
+
+fn limits(options: &ContainerOptions) -> Value {
+    let device = |d: &crate::spec::options::Device| json!({"PathOnHost": d.host, "PathInContainer": d.container, "CgroupPermissions": d.permissions});
+    let ulimit = |u: &crate::spec::options::Ulimit| json!({"Name": u.name, "Soft": u.soft, "Hard": u.hard});
+    json!({
+        "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
+        "CpuShares": 0,
+        "Memory": 0,
+        "NanoCpus": 0,
+        "CgroupParent": "",
+        "BlkioWeight": 0,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": [],
+        "BlkioDeviceWriteBps": [],
+        "BlkioDeviceReadIOps": [],
+        "BlkioDeviceWriteIOps": [],
+        "CpuPeriod": 0,
+        "CpuQuota": 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": "",
+        "CpusetMems": "",
+        "Devices": options.devices.iter().map(device).collect::<Vec<_>>(),
+        "DeviceCgroupRules": null,
+        "DeviceRequests": null,
+        "KernelMemory": 0,
+        "KernelMemoryTCP": 0,
+        "MemoryReservation": 0,
+        "MemorySwap": 0,
+        "MemorySwappiness": null,
+        "OomKillDisable": false,
+        "PidsLimit": null,
+        "Ulimits": options.ulimits.iter().map(ulimit).collect::<Vec<_>>(),
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+    })
+}
+
+fn security(options: &ContainerOptions) -> Value {
+    let security = &options.security;
+    let mut settings: Vec<String> = security.other.clone();
+    settings.extend(security.seccomp.iter().map(|s| format!("seccomp={s}")));
+    settings.extend(security.no_new_privileges.then(|| "no-new-privileges".to_owned()));
+    let bare = options.privileged || security.unmask.iter().any(|p| p.eq_ignore_ascii_case("all"));
+    let paths = |defaults: &[&str], more: &[String]| {
+        let kept = defaults.iter().map(|p| (*p).to_owned()).filter(|p| !bare && !security.unmask.contains(p));
+        kept.chain(more.iter().cloned()).collect::<Vec<String>>()
+    };
+    json!({
+        "CapAdd": null_if_empty(options.cap_add.clone()),
+        "CapDrop": null_if_empty(options.cap_drop.clone()),
+        "GroupAdd": null_if_empty(options.groups.clone()),
+        "Privileged": options.privileged,
+        "SecurityOpt": null_if_empty(settings),
+        "MaskedPaths": paths(&MASKED_PATHS, &security.mask),
+        "ReadonlyPaths": paths(&READONLY_PATHS, &[]),
+    })
+}
+
+/// docker's list of strings that nobody set is `null`.
+fn null_if_empty(list: Vec<String>) -> Value {
+    if list.is_empty() { Value::Null } else { list.into() }
+}
+
+fn bind(mount: &Mount) -> Option<String> {
+    let source = match &mount.kind {
+        MountKind::Bind { source, .. } => source.display().to_string(),
+        MountKind::Volume { name } => name.clone(),
+        MountKind::Tmpfs => return None,
+    };
+    let mut text = format!("{source}:{}", mount.target);
+    let mut options = mount.options.clone();
+    if mount.read_only {
+        options.insert(0, "ro".to_owned());
+    }
+    if !options.is_empty() {
+        text.push_str(&format!(":{}", options.join(",")));
+    }
+    Some(text)
+}
