@@ -149,6 +149,29 @@ fn an_export_is_the_whole_root() {
     sandbox.line("rm -f c").output().ok();
 }
 
+#[test]
+fn an_export_says_what_the_file_system_could_not_be_told() {
+    need!(userns);
+    use crate::support::{Entry, layer::Kind};
+    let sandbox = Sandbox::new();
+    // With one id all files are its own, and nobody but the first namespace's root makes devices.
+    let layer = Layer::new()
+        .dir("w/", 0o755)
+        .entry(Entry::new("w/file", Kind::File(b"x".to_vec())).owner(1000, 2000).mode(0o640))
+        .entry(Entry::new("w/link", Kind::Symlink(b"file".to_vec())).owner(7, 8))
+        .entry(Entry::new("w/null", Kind::CharDevice(1, 3)).mode(0o666))
+        .entry(Entry::new("w/sub/", Kind::Dir).owner(33, 33).mode(0o2775));
+    let archive = sandbox.path("image.tar");
+    ImageBuilder::new().layer(&base_layer()).layer(&layer).build().write_docker_archive(&archive, &["owned:1"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    sandbox.line("create --network none --name c owned:1 true").output().ok();
+    assert_eq!(facts(&sandbox.line("export c").output().checked().bytes), facts(&layer.tar()));
+    sandbox.line("commit --squash c squashed:1").output().ok();
+    sandbox.line("create --network none --name d squashed:1 true").output().ok();
+    assert_eq!(facts(&sandbox.line("export d").output().checked().bytes), facts(&layer.tar()));
+    sandbox.line("rm c d").output().ok();
+}
+
 /// A tree as an archive, in the order in which it is packed: directories before what is in them, by name.
 fn trees() -> impl Strategy<Value = Layer> {
     let name = "[a-zA-Z0-9._ é-]{1,12}|[a-z]{150}"

@@ -14,7 +14,6 @@
 mod support;
 
 mod check;
-
 mod cli;
 mod commit;
 mod conformance;
