@@ -23,6 +23,7 @@ mod diff;
 mod docs;
 mod durability;
 mod escape;
+mod escape_exec;
 mod events;
 mod exec;
 mod format;
