@@ -13,8 +13,6 @@
 #[macro_use]
 mod support;
 
-// mod scripts;
-
 mod check;
 mod cli;
 mod commit;
@@ -53,6 +51,7 @@ mod registry;
 mod rules;
 mod run;
 mod sandboxes;
+mod scripts;
 mod stacking;
 mod start;
 mod store;
