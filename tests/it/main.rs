@@ -14,7 +14,7 @@
 mod support;
 
 mod check;
-// mod scripts;
+mod scripts;
 
 mod cli;
 mod conformance;
@@ -31,6 +31,7 @@ mod health;
 mod hostile;
 mod housekeeping;
 mod hub;
+mod inspect;
 mod interactive;
 mod join;
 mod kill;
@@ -41,6 +42,7 @@ mod others;
 mod parallel;
 mod powercut;
 mod protocol;
+mod ps;
 mod pull;
 mod pull_command;
 mod readme;
@@ -51,4 +53,5 @@ mod sandboxes;
 mod stacking;
 mod start;
 mod store;
+mod top;
 mod unpack;
