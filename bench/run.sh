@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compares runr with podman (if installed) and with a shell pipeline, side by side in one run, and prints a markdown table.
 #
-#   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor; all without an argument
+#   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor log; all without an argument
 #
 # To be run as an unprivileged user with subordinate ids, on a machine that does nothing else. Needs python3, skopeo and
 # docker-registry; uses hyperfine if it is there. RUNR names the executable (default: the one in PATH).
@@ -231,10 +231,41 @@ part_monitor() {
     row 'monitor of an idle container, private memory' "$ours" "$theirs"
 }
 
+# 1 GB of lines of about 100 bytes through a container into its log, until `wait` says that it has ended.
+through_log() {
+    local name=$1
+    shift
+    "$@" rm -f "$name" >/dev/null 2>&1 || true
+    "$@" create --name "$name" --network none --log-driver k8s-file -v "$work/lines:/lines:ro" "$small" \
+        sh -c 'for n in 1 2 3 4 5 6 7 8 9 10; do cat /lines; done' >/dev/null
+    # So that what the last one left to be written does not slow this one down.
+    sync
+    local begin=$EPOCHREALTIME
+    "$@" start "$name" >/dev/null
+    "$@" wait "$name" >/dev/null
+    awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.4f\n", b - a }'
+    "$@" rm -f "$name" >/dev/null
+}
+
+rate() { awk -v s="$1" 'BEGIN { printf "%.0f MB/s", 1000 / s }'; }
+
+part_log() {
+    local ours=() theirs='' their_times=()
+    small_image
+    python3 -c 'import sys; line = b"2026-01-01 an ordinary line of a log, with a few words, id=0123456789abcdef and a number 4242 ..\n"
+sys.stdout.buffer.write(line * (100_000_000 // len(line)))' >"$work/lines"
+    for _ in 1 2 3; do
+        ours+=("$(through_log ours runr)")
+        if [ $have_podman = yes ]; then their_times+=("$(through_log theirs podman)"); fi
+    done
+    if [ $have_podman = yes ]; then theirs=$(rate "$(median "${their_times[@]}")"); fi
+    row '1 GB of output in lines of 98 bytes into the log, median of 3' "$(rate "$(median "${ours[@]}")")" "$theirs"
+}
+
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor)
+[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor log)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2

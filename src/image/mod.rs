@@ -3,6 +3,7 @@
 //! The JSON types are our own rather than oci-spec's: real registries serve Docker's schema 2 beside OCI, with fields OCI
 //! does not have (`Healthcheck`, `Shell`), `null` where a list is meant, and a digest here must be safe as a file name.
 
+pub mod change;
 pub mod config;
 pub mod digest;
 pub mod manifest;

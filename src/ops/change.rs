@@ -47,13 +47,14 @@ pub fn update(store: &Store, word: &str, changes: &Changes) -> Result<()> {
     let all = Containers::new(store.paths());
     let id = all.resolve(word)?;
     let changed = all.change(&id, |record| apply(changes, &mut record.options));
-    changed.map_err(|e| gone(e, word))?;
+    let record = changed.map_err(|e| gone(e, word))?;
+    events::append(store.paths(), &Event::of(&record, "update"));
     let checks = changes.health != HealthOptions::default();
     if changes.restart.is_none() && !checks {
         return Ok(());
     }
     if let Some(channel) = control::connect_to(&store.paths().container(&id))? {
-        let health = checks.then(|| all.record(&id).map(|record| Box::new(record.options.health))).transpose()?;
+        let health = checks.then(|| Box::new(record.options.health));
         control::ask(&channel, &Request::Update { restart: changes.restart, health })?;
     }
     Ok(())

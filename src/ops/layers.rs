@@ -10,15 +10,20 @@ use crate::image::{Descriptor, Digest, Hasher, ImageSource};
 use crate::state::ImageUse;
 use crate::store::gc::KEEP_PARTIALS;
 use crate::store::{BlobSlot, BlobWriter, Image, Layer, LayerBuilder, LayerMeta, LayerSlot, Store};
+use crate::sys::procfs;
 use crate::unpack::{Limits, Report, UnpackJob, UnpackWorker, WhiteoutForm};
 use crate::userns::IdMap;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// How much is read from a source at a time.
 const CHUNK: usize = 256 << 10;
+/// After how long it is said for whom a pull waits.
+const LONG_WAIT: Duration = Duration::from_secs(3);
 /// How many layers are transferred at once unless the user says otherwise.
 pub const DEFAULT_PARALLEL: usize = 6;
 
@@ -175,12 +180,8 @@ impl Bringer<'_> {
 
     fn attempt(&self, job: &Job, stop: &Stop) -> std::result::Result<(u64, bool), Failed> {
         let digest = || job.descriptor.digest.to_string();
-        if self.store.is_layer_busy(&job.diff_id, self.map)? || self.store.is_blob_busy(&job.descriptor.digest)? {
-            // That other one may be stopped: whoever waits should know for whom.
-            let short = job.descriptor.digest.short();
-            self.progress.event(Event::Note(format!("waiting for another pull that is bringing layer {short}")));
-        }
-        match self.store.begin_layer(&job.diff_id, self.map)? {
+        let busy = self.store.is_layer_busy(&job.diff_id, self.map)?;
+        match self.waiting(job, busy, || self.store.begin_layer(&job.diff_id, self.map))? {
             LayerSlot::Ready(layer) => {
                 let changed = self.ensure_blob(job, stop)?;
                 let event = if changed {
@@ -210,7 +211,33 @@ impl Bringer<'_> {
         if self.source.is_none() && !self.store.has_blob(&job.descriptor)? {
             return Err(Error::not_found(format!("blob `{}` is not in the store", job.descriptor.digest)));
         }
-        self.store.blob_writer(&job.descriptor)
+        self.blob_writer(job)
+    }
+
+    fn blob_writer(&self, job: &Job) -> Result<BlobSlot> {
+        let busy = self.store.is_blob_busy(&job.descriptor.digest)?;
+        self.waiting(job, busy, || self.store.blob_writer(&job.descriptor))
+    }
+
+    /// Does what may have to wait for another pull, and says so: at once, and after a while for whom. That one may be stopped.
+    fn waiting<T>(&self, job: &Job, busy: bool, work: impl FnOnce() -> T) -> T {
+        if !busy {
+            return work();
+        }
+        let short = job.descriptor.digest.short();
+        self.progress.event(Event::Note(format!("waiting for another pull that is bringing layer {short}")));
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if ended.recv_timeout(LONG_WAIT) == Err(RecvTimeoutError::Timeout) {
+                    let builder = self.store.layer_builder(&job.diff_id, self.map);
+                    self.progress.event(Event::Warning(still_waiting(short, builder)));
+                }
+            });
+            let done = work();
+            drop(end);
+            done
+        })
     }
 
     /// The layer is there already; its blob may not be.
@@ -218,7 +245,7 @@ impl Bringer<'_> {
         if self.source.is_none() {
             return Ok(false);
         }
-        match self.store.blob_writer(&job.descriptor)? {
+        match self.blob_writer(job)? {
             BlobSlot::Present => Ok(false),
             BlobSlot::Write(writer) => self.transfer(job, writer, None, stop).map(|_| true),
         }
@@ -317,6 +344,13 @@ impl Bringer<'_> {
         }
         committed.map(drop)
     }
+}
+
+fn still_waiting(layer: &str, builder: Option<i32>) -> String {
+    let Some(pid) = builder else { return format!("still waiting for another pull that is bringing layer {layer}") };
+    let stopped = procfs::stat(pid).is_some_and(|stat| matches!(stat.state, 'T' | 't'));
+    let advice = if stopped { ", which is stopped: continue it or end it" } else { "" };
+    format!("still waiting for layer {layer}, which is being brought by process {pid}{advice}")
 }
 
 /// Why an attempt failed, and whether bytes that were there before had a part in it.

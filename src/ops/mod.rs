@@ -34,5 +34,6 @@ pub mod reset;
 pub mod start;
 pub mod stats;
 pub mod top;
+pub mod unshare;
 pub mod usage;
 pub mod volumes_from;

@@ -133,7 +133,7 @@ pub(super) fn image_root(
 }
 
 /// True for an upper folder that no container has used.
-fn is_fresh(upper: &Path) -> Result<bool> {
+pub(super) fn is_fresh(upper: &Path) -> Result<bool> {
     let meta = upper.symlink_metadata().doing(|| format!("look at `{}`", upper.display()))?;
     Ok(meta.permissions().mode() & 0o7777 == FRESH_UPPER)
 }

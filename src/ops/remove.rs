@@ -36,6 +36,8 @@ pub struct RemoveOptions {
 
 /// So many are removed in one go: each costs a descriptor or two.
 const AT_ONCE: usize = 200;
+/// How long a command waits for files to be deleted that nobody can see any more.
+const WAIT_NANOS: u64 = 200_000_000;
 /// A monitor that has not ended so long after its container was to be killed is stuck.
 const PATIENCE_SECONDS: i64 = 30;
 
@@ -96,9 +98,20 @@ fn begin(store: &Store, word: &str, options: RemoveOptions, seen: &mut Vec<Strin
         return Ok((id, Step::Same));
     }
     let folder = store.paths().container(&id);
+    if options.force {
+        end_stopped_monitor(store, &id);
+    }
     let step = begin_one(&folder, word, &id, options).map_err(|e| gone(e, word))?;
     seen.push(id.clone());
     Ok((id, step))
+}
+
+/// A monitor that somebody stopped would be waited for in vain. What it leaves is found by its record.
+fn end_stopped_monitor(store: &Store, id: &str) {
+    let state = Containers::new(store.paths()).load(id).map(|container| container.state);
+    if let Some(monitor) = state.ok().and_then(|state| state.monitor).filter(ProcessIdentity::is_stopped) {
+        kill(&monitor);
+    }
 }
 
 fn begin_one(folder: &Path, word: &str, id: &str, options: RemoveOptions) -> Result<Step> {
@@ -223,18 +236,27 @@ fn retire(store: &Store, id: &str) -> Result<Option<Trash>> {
 
 fn drop_names(all: &Containers, id: &str, record: &Result<ContainerRecord>) -> Result<()> {
     match record {
-        Ok(record) => all.drop_name(&record.name, id),
+        Ok(record) => all.drop_name(&record.name, id).map(drop),
         // Its record is unreadable, so the names say whose they are.
         Err(_) => all.drop_names_of(id),
     }
 }
 
-/// Deletes what was thrown away. What cannot be deleted now is left for the next sweep.
+/// Deletes what was thrown away. What takes long is left to a process that nobody waits for, what cannot be deleted now to
+/// the next sweep.
 fn empty(store: &Store, trash: Vec<Trash>) {
+    let begin = units::boot_nanos();
     let mut rest: BTreeMap<String, (IdMap, Vec<PathBuf>)> = BTreeMap::new();
     let mut unknown = Vec::new();
     // Most often everything is the user's own and no namespace is needed.
-    for Trash { path, map } in trash.into_iter().filter(|t| fsx::remove_dir_all(&t.path).is_err()) {
+    for Trash { path, map } in trash {
+        if units::boot_nanos().saturating_sub(begin) > WAIT_NANOS {
+            drop(store.sync_in_background(&[]));
+            return;
+        }
+        if fsx::remove_dir_all(&path).is_ok() {
+            continue;
+        }
         match map {
             Some(map) => rest.entry(map.key()).or_insert_with(|| (map, Vec::new())).1.push(path),
             None => unknown.push(path),

@@ -9,6 +9,7 @@ use crate::runtime::mount_options;
 use crate::runtime::plan::{MountSource, MountStep, Plan};
 use crate::spec::options::SdNotify;
 use crate::state::containers::{Container, short};
+use crate::state::log::{Driver, Settings};
 use crate::state::{ContainerRecord, Containers, NewContainer};
 use crate::store::Store;
 use crate::supervise::monitor::{self, Assignment};
@@ -86,8 +87,9 @@ pub fn take(store: &Store, word: &str) -> Result<Taken> {
     let id = all.resolve(word)?;
     let begin = Instant::now();
     loop {
-        if let Some((container, state)) = all.take_stopped(&id).map_err(|e| gone(e, word))? {
-            orphans::kill_leftovers(&state);
+        if let Some(container) = all.take_stopped(&id).map_err(|e| gone(e, word))? {
+            let state = &container.former;
+            orphans::kill_leftovers(state);
             if container.record.options.remove && state.process.is_some() {
                 // Its monitor died before it could remove it.
                 orphans::discard(store, &id, Some(&container.record.name), &container.record.map)?;
@@ -110,7 +112,10 @@ pub fn take(store: &Store, word: &str) -> Result<Taken> {
 }
 
 fn fork_monitor(store: &Store, container: NewContainer, mut plan: Plan, caller: Caller) -> Result<Channel> {
-    let Caller { stdio, size, env, notify } = caller;
+    let Caller { mut stdio, size, env, notify } = caller;
+    if Settings::of(&container.record.options)?.driver == Driver::Passthrough {
+        stdio = stdio.direct()?;
+    }
     env.iter().for_each(|pair| set_variable(&mut plan, pair));
     if notify.as_ref().is_some_and(|n| n.who == SdNotify::Container) {
         fsx::ensure_dir(&notify::folder(&container.folder), 0o755)?;

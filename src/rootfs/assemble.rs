@@ -68,11 +68,11 @@ fn try_stack(store: &Store, layers: &[Layer], map: &IdMap) -> Result<Stack> {
         .filter(|(i, layer)| !layers[i + 1..].iter().any(|l| l.fs == layer.fs))
         .map(|(_, l)| l)
         .collect();
-    let Some(lowest) = unique.first() else { return Err(Error::unsupported("image has no layers")) };
+    let derived = derived(&layers.iter().map(|l| l.meta.diff_id.clone()).collect::<Vec<_>>());
+    let Some(lowest) = unique.first() else { return empty(store, &derived.fixup, map) };
     let names_root = |layer: &&&Layer| !layer.meta.implied_dirs.iter().any(|name| name == ROOT);
     let root_like = unique.iter().rev().find(names_root).unwrap_or(lowest).fs.clone();
     let mut lowers: Vec<PathBuf> = unique.iter().rev().map(|l| l.fs.clone()).collect();
-    let derived = derived(&layers.iter().map(|l| l.meta.diff_id.clone()).collect::<Vec<_>>());
     if let Some((id, count)) = derived.merged {
         lowers.truncate(unique.len() - count);
         lowers.push(merge(store, &id, &unique[..count], map)?);
@@ -84,6 +84,15 @@ fn try_stack(store: &Store, layers: &[Layer], map: &IdMap) -> Result<Stack> {
         }
     }
     Ok(Stack { lowers, root_like })
+}
+
+/// An image without layers (`FROM scratch` and settings only): overlay needs a lower folder all the same.
+fn empty(store: &Store, id: &Digest, map: &IdMap) -> Result<Stack> {
+    let layer = match store.begin_layer(id, map)? {
+        LayerSlot::Ready(layer) => layer,
+        LayerSlot::Build(builder) => commit(store, builder, LayerMeta::new(id.clone(), map.clone(), 0))?,
+    };
+    Ok(Stack { lowers: vec![layer.fs.clone()], root_like: layer.fs })
 }
 
 /// One folder for many layers (lowest first): their own files, linked.

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod assemble;
+pub mod changes;
 mod copy;
 pub mod etcfiles;
 pub mod flatten;

@@ -113,7 +113,7 @@ fn put(root: &OwnedFd, place: &Place, access: Access) -> Result<()> {
 }
 
 /// Attaches the root filesystem to the folder `at` of this process's own mount namespace, for good.
-pub fn attach(root: &Root, at: &Path) -> Result<()> {
-    let mount = mount_root(root, Access::Write)?;
+pub fn attach(root: &Root, access: Access, at: &Path) -> Result<()> {
+    let mount = mount_root(root, access)?;
     move_mount(&mount, &tree::open_path(at)?).doing(|| format!("mount the root filesystem at `{}`", at.display()))
 }

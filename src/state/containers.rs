@@ -63,6 +63,8 @@ pub struct NewContainer {
     pub folder: PathBuf,
     /// The held lock: it goes to the monitor.
     pub lock: File,
+    /// How it was when its lock was taken.
+    pub former: ContainerState,
 }
 
 impl Containers {
@@ -123,7 +125,7 @@ impl Containers {
         if durability == Durability::Synced {
             fsx::sync_dir(&self.paths.containers())?;
         }
-        Ok(NewContainer { record, folder, lock })
+        Ok(NewContainer { record, folder, lock, former: ContainerState::created() })
     }
 
     fn free_name(&self) -> Result<String> {
@@ -156,25 +158,26 @@ impl Containers {
                     ))
                     .hint(format!("remove that container with `runr rm {name}`, or choose another name")));
                 }
-                Some(holder) => self.drop_name(name, &holder)?,
+                Some(holder) => drop(self.drop_name(name, &holder)?),
                 None => {}
             }
         }
     }
 
-    /// Frees `name` if it stands for `id`.
-    pub fn drop_name(&self, name: &str, id: &str) -> Result<()> {
+    /// Frees `name` if it stands for `id`; `false` if it does not.
+    pub fn drop_name(&self, name: &str, id: &str) -> Result<bool> {
         // Between the look and the removal the name could pass to another container, so both happen under the folder's lock,
         // and only removals need it: making a symlink is atomic.
         let _guard = self.lock_names()?;
         self.drop_name_locked(name, id)
     }
 
-    fn drop_name_locked(&self, name: &str, id: &str) -> Result<()> {
-        if self.name_holder(name)?.as_deref() == Some(id) {
+    fn drop_name_locked(&self, name: &str, id: &str) -> Result<bool> {
+        let own = self.name_holder(name)?.as_deref() == Some(id);
+        if own {
             fsx::remove_file(&self.paths.names().join(name))?;
         }
-        Ok(())
+        Ok(own)
     }
 
     fn lock_names(&self) -> Result<File> {
@@ -306,11 +309,11 @@ impl Containers {
         self.load(&id)
     }
 
-    /// Takes a container that nobody runs, to start it; with the last thing its monitor said. `None` while somebody holds its
+    /// Takes a container that nobody runs, to start it. `None` while somebody holds its
     /// lock.
     ///
     /// Errors: one of [`Error::is_missing`] when it went away meanwhile.
-    pub fn take_stopped(&self, id: &str) -> Result<Option<(NewContainer, ContainerState)>> {
+    pub fn take_stopped(&self, id: &str) -> Result<Option<NewContainer>> {
         let folder = self.paths.container(id);
         let path = folder.join(LOCK);
         let file = OpenOptions::new().read(true).write(true).open(&path);
@@ -326,7 +329,7 @@ impl Containers {
         let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
         let state: ContainerState = read_json(&folder.join(STATE))?;
         refuse_newer(&record, &state, id)?;
-        Ok(Some((NewContainer { record, folder, lock: file }, state)))
+        Ok(Some(NewContainer { record, folder, lock: file, former: state }))
     }
 
     /// Reads only what a container is, by its full id: for one whose state is damaged.

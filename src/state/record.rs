@@ -244,6 +244,13 @@ impl ProcessIdentity {
         Ok(Self { pid, start_time, pid_namespace: own_pid_namespace(), boot_id: boot_id() })
     }
 
+    /// True when that very process was stopped (SIGSTOP) and so answers nobody.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
+        state.starts_with('T') && self.is_alive()
+    }
+
     /// True while that very process exists, as far as this process can see it.
     pub fn is_alive(&self) -> bool {
         self.boot_id == boot_id()

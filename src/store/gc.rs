@@ -5,6 +5,7 @@
 
 use super::lease::PREFIX as LEASE;
 use super::lock::{ObjectLock, Wait, is_held, open_locked};
+use super::new_blob::PREFIX as NEW_BLOB;
 use super::trash::{self, PREFIX as TRASH};
 use super::{Store, layers};
 use crate::base::{Doing, Result, fsx};
@@ -213,6 +214,7 @@ impl Store {
                 "trash" => is_older(&path, TRASH_LIFE),
                 "layer" => !is_held(&self.paths().tmp().join(format!("{}.lock", name.trim_end_matches(".lock"))))?,
                 "lease" => !is_held(&path)?,
+                "blob" if name.starts_with(NEW_BLOB) => !is_held(&path)?,
                 "blob" => is_older(&path, KEEP_PARTIALS) && !is_held(&path)?,
                 _ => false,
             };
@@ -256,6 +258,8 @@ impl Store {
             Ok(())
         } else if let Some(rest) = name.strip_prefix("layer-") {
             self.sweep_build(rest.strip_suffix(".lock").unwrap_or(rest))
+        } else if name.starts_with(NEW_BLOB) {
+            sweep_partial(path, Duration::ZERO)
         } else if name.starts_with("blob-") {
             sweep_partial(path, keep_partials)
         } else if (name.starts_with(".new.") || name.starts_with("probe")) && is_older(path, TEMPORARY_LIFE) {

@@ -13,6 +13,7 @@ use crate::image::Digest;
 use crate::sys::machine::Origin;
 use crate::userns::IdMap;
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The version of `layer.json` and of the folder's form that this runr makes; any other is built again.
@@ -170,6 +171,12 @@ impl Store {
         super::lock::is_held(&self.layer_lock(diff_id.hex(), &map.key()))
     }
 
+    /// The process that builds the layer, while one does.
+    pub fn layer_builder(&self, diff_id: &Digest, map: &IdMap) -> Option<i32> {
+        let lock = self.layer_lock(diff_id.hex(), &map.key());
+        std::fs::read_to_string(lock).ok()?.trim().parse().ok()
+    }
+
     /// The layer, or the place to build it: waits while another process or thread builds it.
     pub fn begin_layer(&self, diff_id: &Digest, map: &IdMap) -> Result<LayerSlot> {
         if let Some(layer) = self.layer(diff_id, map)? {
@@ -181,6 +188,8 @@ impl Store {
         if let Some(layer) = self.layer(diff_id, map)? {
             return Ok(LayerSlot::Ready(layer));
         }
+        // For those who wait; a full disk is no reason not to build.
+        drop(lock.file().set_len(0).and_then(|()| write!(lock.file(), "{}", std::process::id())));
         let dir = self.layer_build_dir(diff_id.hex(), &key);
         // Left by a builder that was killed: the lock was free.
         self.discard(&dir, map)?;

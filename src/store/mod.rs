@@ -6,6 +6,7 @@
 //! # Names in `tmp/`
 //! ```text
 //! blob-<alg>-<hex>          a partial download, locked by its writer; kept for the next pull when the lock is free
+//! blob-new.<unique>         a layer being made here, locked by its maker; swept when the lock is free
 //! layer-<hex>-<map>.lock    locked by who builds the layer
 //! layer-<hex>-<map>/        the layer being built {map.json,fs}
 //! lease-<unique>            digests that a running command needs, locked by it: garbage collection leaves them alone
@@ -30,6 +31,7 @@ pub mod layers;
 mod layout;
 pub mod lease;
 pub mod lock;
+pub mod new_blob;
 pub mod probe;
 pub mod sync;
 pub mod trash;

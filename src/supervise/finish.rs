@@ -86,7 +86,14 @@ fn give_up(assignment: &Assignment, error: Error, tell: impl FnOnce(&Report)) ->
     let removed = if assignment.record().options.remove {
         retire(assignment).ok()
     } else {
+        // One that ran before goes on to be one that ended.
+        let former = &assignment.container.former;
         let mut state = ContainerState::created();
+        if former.started.is_some() {
+            state.status = Status::Exited;
+            state.started.clone_from(&former.started);
+            state.finished.clone_from(&former.finished);
+        }
         state.exit_code = Some(status_of(&error));
         state.error = Some(error.to_string());
         let _ = assignment.write_state(&state);
@@ -108,7 +115,11 @@ fn give_up(assignment: &Assignment, error: Error, tell: impl FnOnce(&Report)) ->
 fn retire(assignment: &Assignment) -> Result<PathBuf> {
     let record = assignment.record();
     let trash = assignment.store.retire(&assignment.container.folder, &record.map)?;
-    Containers::new(assignment.store.paths()).drop_name(&record.name, &record.id)?;
+    let all = Containers::new(assignment.store.paths());
+    if !all.drop_name(&record.name, &record.id)? {
+        // It was renamed meanwhile.
+        all.drop_names_of(&record.id)?;
+    }
     assignment.event("remove", &[]);
     Ok(trash)
 }

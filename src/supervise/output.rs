@@ -15,6 +15,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How much is read at once.
 const BUFFER: usize = 64 * 1024;
+/// How much fits into the pipe of a container that writes a lot. Not of every container: what the pipes of one user hold
+/// together is limited (pipe(7), pipe-user-pages-soft), and beyond that all his new pipes are tiny.
+const WIDE: i32 = 512 * 1024;
 /// How much may wait for a reader that is not the foreground's.
 const MAX_WAITING: usize = 4 << 20;
 
@@ -48,12 +51,14 @@ pub(super) struct Output {
     source: Option<OwnedFd>,
     sinks: Vec<Sink>,
     buffer: Vec<u8>,
+    /// The source's pipe was made larger, or cannot be.
+    wide: bool,
 }
 
 impl Output {
     /// A stream that nothing writes yet.
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, source: None, sinks: Vec::new(), buffer: Vec::new() }
+        Self { stream, source: None, sinks: Vec::new(), buffer: Vec::new(), wide: false }
     }
 
     /// What the container writes from now on. `source` is made non-blocking: it must be the monitor's own end.
@@ -61,6 +66,7 @@ impl Output {
         let flags = nix::fcntl::OFlag::O_NONBLOCK;
         nix::fcntl::fcntl(&source, nix::fcntl::FcntlArg::F_SETFL(flags))?;
         self.source = Some(source);
+        self.wide = false;
         Ok(())
     }
 
@@ -120,6 +126,10 @@ impl Output {
             }
             Ok(n) => n,
         };
+        if n == BUFFER && !std::mem::replace(&mut self.wide, true) {
+            // A pipe that was full: fewer changes between the two processes.
+            let _ = nix::fcntl::fcntl(source, nix::fcntl::FcntlArg::F_SETPIPE_SZ(WIDE));
+        }
         let bytes = &self.buffer[..n];
         record(self.stream, bytes);
         self.sinks.retain_mut(|sink| sink.offer(bytes).map_err(|reason| lost.push(reason)).is_ok());

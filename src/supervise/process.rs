@@ -3,12 +3,12 @@
 
 use super::output::Output;
 use super::stream::Input;
-use crate::base::{Doing, Result, units};
+use crate::base::{Doing, Error, Result, units};
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::joining::Joined;
 use crate::runtime::launch::{Prepared, Streams, prepare};
 use crate::runtime::plan::Plan;
-use crate::sys::process::pidfd_signal;
+use crate::sys::process::{copy_inherited, pidfd_signal};
 use crate::sys::term::{self, Size};
 use nix::fcntl::OFlag;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -27,8 +27,27 @@ pub struct Stdio {
     pub stdout: Option<OwnedFd>,
     /// Where its errors go.
     pub stderr: Option<OwnedFd>,
+    /// The three above are the caller's own, which the container gets as they are, at each of its runs.
+    pub direct: bool,
     /// What else it gets, each under its number, from 3 on. Only the first run of a container that is started again gets them.
     pub passed: Vec<(RawFd, OwnedFd)>,
+}
+
+impl Stdio {
+    /// The same with this process's own streams, for the log driver `passthrough`.
+    ///
+    /// Errors: `Usage` when one is a terminal: a container could type into it (TIOCSTI).
+    pub fn direct(self) -> Result<Self> {
+        // Above the numbers that the monitor fills with /dev/null.
+        let [stdin, stdout, stderr] = [0, 1, 2].map(|number| copy_inherited(number, 10).map(Some));
+        let stdio = Self { stdin: stdin?, stdout: stdout?, stderr: stderr?, direct: true, ..self };
+        let all = [&stdio.stdin, &stdio.stdout, &stdio.stderr];
+        if all.into_iter().flatten().any(term::is_terminal) {
+            return Err(Error::usage("the log driver `passthrough` cannot be used on a terminal")
+                .hint("redirect stdin, stdout and stderr"));
+        }
+        Ok(stdio)
+    }
 }
 
 /// A process that is set up, or runs.
@@ -91,6 +110,13 @@ fn wire(
 ) -> Result<(Streams, Option<OwnedFd>)> {
     let mut streams = Streams { passed: std::mem::take(&mut stdio.passed), ..Streams::default() };
     if plan.process.terminal {
+        return Ok((streams, None));
+    }
+    if stdio.direct {
+        let copy = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose().doing(|| "copy a stream");
+        streams.stdin = copy(&stdio.stdin)?;
+        streams.stdout = copy(&stdio.stdout)?;
+        streams.stderr = copy(&stdio.stderr)?;
         return Ok((streams, None));
     }
     let [stdout, stderr] = outputs;

@@ -69,9 +69,11 @@ impl Service {
         owner.wants_end = assignment.stdio.foreground;
         let mut outputs = [Output::new(Stream::Stdout), Output::new(Stream::Stderr)];
         let stdio = &mut assignment.stdio;
-        for (output, sink) in outputs.iter_mut().zip([stdio.stdout.take(), stdio.stderr.take()]) {
-            if let Some(sink) = sink {
-                output.add(OWNER, sink, true);
+        if !stdio.direct {
+            for (output, sink) in outputs.iter_mut().zip([stdio.stdout.take(), stdio.stderr.take()]) {
+                if let Some(sink) = sink {
+                    output.add(OWNER, sink, true);
+                }
             }
         }
         // The options were checked when the container was made.

@@ -28,11 +28,17 @@ impl Worker {
     ///
     /// Called before this process has threads whenever `work` will start threads of its own.
     pub fn spawn(map: &IdMap, work: impl FnOnce(UnixStream) -> i32) -> Result<Self> {
-        let mut worker = Self::fork(|mut socket| match become_root(&mut socket) {
-            Ok(()) => work(socket),
-            Err(_) => 1,
+        let inside = is_inside(map);
+        let mut worker = Self::fork(|mut socket| {
+            let entered = if inside { take_root() } else { become_root(&mut socket) };
+            match entered {
+                Ok(()) => work(socket),
+                Err(_) => 1,
+            }
         })?;
-        worker.admit(map)?;
+        if !inside {
+            worker.admit(map)?;
+        }
         Ok(worker)
     }
 
@@ -79,6 +85,15 @@ impl Worker {
             }
         }
     }
+}
+
+/// True for root of a user namespace with this very map: within `runr unshare`, where nobody could write the map once more.
+fn is_inside(map: &IdMap) -> bool {
+    geteuid().is_root()
+        && super::subid::own_ids().is_ok_and(|own| {
+            // The first namespace's map is the identity, and the ids of real root's containers are no reason to stay in it.
+            own.key() == map.key() && own.uids.iter().chain(&own.gids).any(|r| r.inside != r.outside)
+        })
 }
 
 /// The child's half of [`Worker::admit`].

@@ -136,6 +136,22 @@ fn stack(own: u32, ranges: &[(u32, u32)]) -> Vec<IdRange> {
     map
 }
 
+/// The map of this process's own user namespace, in ids of the one above it: what a container's map was for who made it there.
+///
+/// Errors: `Io` when the kernel does not say.
+pub fn own_ids() -> Result<IdMap> {
+    let read = |file: &str| {
+        let parse = |line: &str| {
+            let mut fields = line.split_whitespace().map(str::parse::<u32>);
+            let (inside, outside, count) = (fields.next()?.ok()?, fields.next()?.ok()?, fields.next()?.ok()?);
+            Some(IdRange { inside, outside, count })
+        };
+        let text = crate::base::fsx::read_to_string(Path::new(file))?;
+        Ok::<_, crate::base::Error>(text.lines().filter_map(parse).collect())
+    };
+    Ok(IdMap { uids: read("/proc/self/uid_map")?, gids: read("/proc/self/gid_map")? })
+}
+
 /// Root's map: every id this process's own namespace has, each to itself.
 fn own_map() -> IdMap {
     let read = |file: &str| {

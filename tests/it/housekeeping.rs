@@ -267,6 +267,26 @@ fn a_container_that_runs_although_its_record_is_damaged_is_ended() {
 }
 
 #[test]
+fn a_stopped_monitor_is_no_obstacle() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let id = sandbox.line("run -d --name stuck busybox sleep 1000").output().ok();
+    let state = std::fs::read(sandbox.store().join("containers").join(id.trim()).join("state.json")).unwrap();
+    let state: Value = serde_json::from_slice(&state).unwrap();
+    let pid = |who: &str| nix::unistd::Pid::from_raw(state[who]["pid"].as_i64().unwrap() as i32);
+    nix::sys::signal::kill(pid("monitor"), nix::sys::signal::Signal::SIGSTOP).unwrap();
+    sandbox.line("rm -f stuck").limit(std::time::Duration::from_secs(20)).output().ok();
+    assert_eq!(names(&sandbox), Vec::<String>::new());
+    for _ in 0..500 {
+        if nix::sys::signal::kill(pid("process"), None).is_err() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the container's process lives on");
+}
+
+#[test]
 fn rmi_takes_containers_along_only_when_forced() {
     need!(userns, shell);
     let sandbox = sandbox();

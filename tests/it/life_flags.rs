@@ -164,7 +164,7 @@ fn users_of_this_machine_get_a_name() {
 
 #[test]
 fn descriptors_are_passed_on() {
-    need!(userns, shell);
+    need!(userns, shell, tool("bash"));
     let sandbox = sandbox();
     let script = "exec 3< \"$0\" 5< \"$0\"; runr run --rm --preserve-fds 1 busybox sh -c 'cat <&3; test -e /proc/self/fd/4 || echo one'; \
         runr run --rm --preserve-fd 5 busybox sh -c 'cat <&5; test -e /proc/self/fd/3 || echo two'; \
@@ -225,6 +225,8 @@ fn the_service_manager_is_told() {
         serde_json::from_str::<serde_json::Value>(&text).unwrap()["monitor"]["pid"].as_i64().unwrap()
     };
     run("--sdnotify conmon", "echo ${NOTIFY_SOCKET:-none} > /v; sleep 1000");
+    assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
+    run("--sdnotify healthy --health-cmd true --health-interval 1s", "sleep 1000");
     assert_eq!(heard(&socket, Duration::from_secs(10)), format!("MAINPID={}\nREADY=1\n", state()));
     run("--sdnotify ignore", "sleep 1000");
     assert_eq!(heard(&socket, Duration::from_millis(200)), "");

@@ -1,7 +1,7 @@
 //! What containers see of layers that were unpacked without knowing one another.
 
 use crate::support::layer::Kind;
-use crate::support::{Entry, ImageBuilder, Layer, Output, Sandbox, base_layer, inside::may_mount};
+use crate::support::{DockerRegistry, Entry, ImageBuilder, Layer, Output, Sandbox, base_layer, inside::may_mount};
 
 /// Pulls an image of the base layer and these.
 fn pull(sandbox: &Sandbox, layers: &[Layer]) -> Output {
@@ -200,4 +200,72 @@ fn an_overlay_that_is_refused_at_the_last_moment_becomes_a_copy() {
     assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("new\n1777\n0\n", ""));
     runr(&["rm", "c"]).ok();
     drop(sandbox.command("umount").arg("-l").arg(sandbox.path("m")).output());
+}
+
+#[test]
+fn an_image_without_layers_runs_what_is_put_into_it() {
+    need!(userns, overlay, tool("docker-registry"));
+    let (sandbox, registry) = (Sandbox::new(), DockerRegistry::start());
+    let name = registry.push(&ImageBuilder::new().build(), "empty", "1");
+    let said = sandbox.runr(["run", "--rm", "-q", &name, "true"]).output().fails(127);
+    assert!(said.contains("`true`"), "{said}");
+    let program = format!("{}:/runr", crate::support::sandbox::binary().display());
+    for _ in 0..2 {
+        let out =
+            sandbox.runr(["run", "--rm", "-v", &program, &name, "/runr", "version", "--format", "{{.Client.Os}}"]);
+        assert_eq!(out.output().ok(), "linux\n");
+    }
+    sandbox.runr(["rmi", &name]).output().ok();
+    assert_eq!(std::fs::read_dir(sandbox.store().join("layers")).unwrap().count(), 0);
+}
+
+/// The kernel takes 500 lower folders; docker's own limit is 127, but other builders have none.
+#[test]
+fn hundreds_of_layers_are_one_image() {
+    need!(userns, overlay, shell);
+    let layer = |n: usize| {
+        let layer = Layer::new().file(format!("files/{n}"), format!("{n}\n")).file("last", format!("{n}\n"));
+        // The lowest ones and the topmost one each have something to hide.
+        if n == 300 || n == 519 { layer.whiteout(&format!("files/{}", n - 299)) } else { layer }
+    };
+    let layers: Vec<Layer> = (0..520).map(layer).collect();
+    let script = "ls /files | wc -l; cat /last /files/0 /files/519; test -e /files/1 || echo one; \
+        test -e /files/220 || echo two; stat -c %a /tmp";
+    assert_eq!(shown(&layers, script), "518\n519\n0\n519\none\ntwo\n1777\n");
+}
+
+/// A user without subordinate ids: the files are the user's, and what they should have been stands beside the layer.
+#[test]
+fn with_one_id_the_true_owners_are_kept_beside_the_layer() {
+    need!(one_id, userns, overlay, shell);
+    let sandbox = Sandbox::new();
+    let layer = Layer::new()
+        .entry(Entry::new("srv/mail", Kind::File(b"x".to_vec())).mode(0o4750).owner(8, 12))
+        .entry(Entry::new("srv/folder", Kind::Dir).mode(0o2775).owner(33, 33))
+        .entry(Entry::new("srv/device", Kind::CharDevice(1, 3)).mode(0o660).owner(0, 6));
+    pull(&sandbox, &[layer]).ok();
+    let mut told = Vec::new();
+    for file in crate::store::files_below(&sandbox.store().join("layers")) {
+        let beside = |name: &str| std::fs::read(file.with_file_name(name)).unwrap();
+        if file.file_name().is_some_and(|name| name == "layer.json") && file.parent().unwrap().ends_with("one") {
+            let meta: serde_json::Value = serde_json::from_slice(&beside("layer.json")).unwrap();
+            if meta["has_true_stats"] == true {
+                let owners: Vec<serde_json::Value> = serde_json::from_slice(&beside("owners.json")).unwrap();
+                let line = |o: &serde_json::Value| {
+                    format!("{} {} {} {} {:o}", o["path"], o["kind"], o["uid"], o["gid"], o["mode"].as_u64().unwrap())
+                };
+                told.extend(owners.iter().map(|o| line(o).replace('"', "")));
+            }
+        }
+    }
+    told.sort();
+    assert_eq!(
+        told,
+        ["home/user d 1000 1000 755", "srv/device c 0 6 660", "srv/folder d 33 33 2775", "srv/mail f 8 12 4750"]
+    );
+    // Inside, the user is root, owns everything and may do with it what root may.
+    let script = "id -u; stat -c '%a %u:%g' /srv/mail /srv/folder; cat /srv/mail; echo more >>/srv/mail; chmod 600 /srv/mail; \
+        chown 0:0 /srv/mail; mkdir /srv/folder/new; rm -r /srv/folder; touch /file; stat -c %u:%g /file";
+    assert_eq!(run(&sandbox, script).ok(), "0\n4750 0:0\n2775 0:0\nx0:0\n");
+    assert_eq!(run(&sandbox, "cat /srv/mail; ls -d /srv/folder").ok(), "x/srv/folder\n");
 }

@@ -334,3 +334,71 @@ fn an_attached_start_of_what_runs_connects_to_it() {
     let out = sandbox.line("start -ai c").stdin("again\n").output();
     assert_eq!((out.code(), out.stdout.as_str()), (5, "got again\n"));
 }
+
+#[test]
+fn a_start_that_fails_does_not_unmake_what_ran() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let folder = sandbox.path("source");
+    std::fs::create_dir(&folder).unwrap();
+    let mount = format!("type=bind,source={},target=/m", folder.display());
+    sandbox.runr(["create", "--name", "c", "--mount", &mount, "busybox", "/m/run"]).output().ok();
+    // Never started, and never ended either.
+    sandbox.line("start c").output().fails(127);
+    assert_eq!(status(&sandbox, "c"), "created");
+    std::fs::write(folder.join("run"), "#!/bin/sh\nexit 4\n").unwrap();
+    std::fs::set_permissions(folder.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    sandbox.line("start -a c").output().fails(4);
+    std::fs::remove_file(folder.join("run")).unwrap();
+    sandbox.line("start c").output().fails(127);
+    assert_eq!(status(&sandbox, "c"), "exited");
+    // Its plan cannot even be made.
+    std::fs::remove_dir(&folder).unwrap();
+    let stderr = sandbox.line("start c").output().fails(125);
+    assert!(stderr.starts_with("runr: bind source path `"), "{stderr}");
+    assert_eq!(status(&sandbox, "c"), "exited");
+}
+
+#[test]
+fn a_container_that_is_renamed_leaves_no_name_behind() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("run -d --rm --name xold busybox sleep 1000").output().ok();
+    sandbox.line("rename xold xnew").output().ok();
+    sandbox.line("stop -t 0 xnew").output().ok();
+    let names = std::fs::read_dir(sandbox.store().join("names")).unwrap();
+    let names: Vec<_> = names.map(|e| e.unwrap().file_name()).filter(|n| n != ".lock").collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn many_starts_at_once_are_one_start() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let log = sandbox.path("log");
+    let mount = format!("{}:/m", sandbox.dir().display());
+    let script = "echo run >> /m/log; exec sleep 1000";
+    sandbox.runr(["create", "--name", "c", "-v", &mount, "busybox", "sh", "-c", script]).output().ok();
+    for round in 1..=3 {
+        let all: Vec<_> = (0..8).map(|_| sandbox.line("start c").spawn()).collect();
+        for one in all {
+            assert_eq!(one.wait().ok(), "c\n");
+        }
+        assert_eq!(status(&sandbox, "c"), "running");
+        // With removals and stops in between nothing but a plain answer comes.
+        let stops: Vec<_> = (0..3).map(|_| sandbox.line("stop -t 0 c").spawn()).collect();
+        for stop in stops {
+            stop.wait().ok();
+        }
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "run\n".repeat(round));
+    }
+    let removal = sandbox.line("rm -f c").spawn();
+    let starts: Vec<_> = (0..8).map(|_| sandbox.line("start c").spawn()).collect();
+    removal.wait().ok();
+    for start in starts {
+        let out = start.wait();
+        let gone = out.stderr == "runr: no such container: c\n";
+        assert!(out.code() == 0 || (out.code() == 125 && gone), "{out:?}");
+    }
+    assert_eq!(status(&sandbox, "c"), "");
+}

@@ -212,11 +212,14 @@ fn a_stopped_pull_stops_nobody_who_wants_something_else() {
     sandbox.line("run --rm two:1 true").output().ok();
     sandbox.line("rmi one:1").output().ok();
     let waiting = sandbox.runr(["pull", &name]).spawn();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(std::time::Duration::from_millis(3500));
     signal_all(nix::sys::signal::Signal::SIGCONT);
     assert_eq!(stopped.wait().ok().trim(), id_of(&big));
     let waited = waiting.wait();
-    assert!(waited.stderr.contains("waiting for another pull"), "{}", waited.stderr);
+    assert!(waited.stderr.contains("waiting for another pull that is bringing layer "), "{}", waited.stderr);
+    // The process that brings it is the command's or its child.
+    let for_whom = |pid: &nix::unistd::Pid| format!("is being brought by process {pid}, which is stopped: continue it");
+    assert!(pids.iter().any(|(pid, _)| waited.stderr.contains(&for_whom(pid))), "{}", waited.stderr);
     assert_eq!(waited.ok().trim(), id_of(&big));
     settle(&sandbox);
 }

@@ -154,6 +154,34 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
+    entry::<files::CommitArgs>(&["commit", "container commit"], "Make an image of a container", commands::commit::run),
+    entry::<files::DiffArgs>(&["diff"], "Show what changed in a container's files", commands::diff::run),
+    entry::<files::DiffArgs>(
+        &["container diff"],
+        "Show what changed in a container's files",
+        commands::diff::container,
+    ),
+    entry::<files::ImageDiffArgs>(&["image diff"], "Show what an image's last layer changed", commands::diff::image),
+    entry::<files::ExportArgs>(
+        &["export", "container export"],
+        "Write a container's files as a tar archive",
+        commands::export::run,
+    ),
+    entry::<files::MountArgs>(
+        &["mount", "container mount"],
+        "Make a container's files a folder of this machine",
+        commands::mount::mount,
+    ),
+    entry::<files::UnmountArgs>(
+        &["unmount", "umount", "container unmount", "container umount"],
+        "Take such a folder away",
+        commands::mount::unmount,
+    ),
+    entry::<files::UnshareArgs>(
+        &["unshare"],
+        "Run a command as root of the user namespace of containers",
+        commands::mount::unshare,
+    ),
     entry::<files::CpArgs>(
         &["cp", "container cp"],
         "Copy files between containers and this machine",
@@ -232,7 +260,11 @@ mod tests {
             };
             let command = entry.command();
             for flag in known.flags() {
-                let ours = command.get_arguments().find(|a| a.get_long() == flag.long.strip_prefix("--"));
+                let long = flag.long.strip_prefix("--").unwrap_or_default();
+                let named = |a: &clap::Arg| {
+                    a.get_long() == Some(long) || a.get_all_aliases().is_some_and(|o| o.contains(&long))
+                };
+                let ours = command.get_arguments().find(|a| named(a));
                 let Some(ours) = ours else {
                     // docker and podman give some letters to different flags.
                     let ours = |short: &&str| command.get_arguments().any(|a| a.get_short() == short.chars().nth(1));

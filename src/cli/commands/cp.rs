@@ -21,7 +21,11 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let store = Store::open(&context.config.root)?;
     let options = CopyOptions { archive: args.archive, follow: args.follow_link, overwrite: args.overwrite };
     let watcher = progress::choose(&context.config, true);
-    let done = cp::cp(&store, &from, &to, options, &context.config.working_dir, watcher.as_ref())?;
+    let done = match cp::cp(&store, &from, &to, options, &context.config.working_dir, watcher.as_ref()) {
+        // Whoever reads has what it wanted.
+        Err(e) if to == Side::Stream && e.errno() == Some(nix::errno::Errno::EPIPE) => return Ok(Exit::OK),
+        other => other?,
+    };
     // docker says it to people only.
     if terminal && !args.quiet && to != Side::Stream {
         let destination = args.destination.to_string_lossy();

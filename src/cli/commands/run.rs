@@ -26,6 +26,9 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         return Err(Error::usage("--attach and --detach cannot be used together"));
     }
     let attach = process::attach(&args.attach)?;
+    if !args.attach.is_empty() && args.create.lifecycle.log_driver.as_deref() == Some("passthrough") {
+        return Err(Error::usage("--attach and --log-driver passthrough cannot be used together"));
+    }
     let keys = detach_keys(args.detach_keys.as_deref())?;
     let mut request = create::request(args.create, &context.config)?;
     request.options.accounts.off = !args.passwd;

@@ -11,7 +11,8 @@ use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
 use crate::spec::options::{AccountOptions, ContainerOptions, MountKind, RestartPolicy, SdNotify};
-use crate::state::log::Settings;
+use crate::state::log::{Driver, Settings};
+use crate::supervise::process::Stdio;
 use std::path::PathBuf;
 
 /// What the container's root file system is made from.
@@ -234,7 +235,14 @@ fn log_options(
     if let Some(path) = options.log_options.get_mut("path") {
         *path = clean(&config.working_dir.join(&*path)).to_string_lossy().into_owned();
     }
-    Settings::of(options)?.check_place()
+    let settings = Settings::of(options)?;
+    if settings.driver == Driver::Passthrough {
+        if options.tty {
+            return Err(Error::usage("--log-driver passthrough and --tty cannot be used together"));
+        }
+        Stdio::default().direct()?;
+    }
+    settings.check_place()
 }
 
 /// `--pull`.

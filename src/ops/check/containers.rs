@@ -9,9 +9,12 @@ use crate::state::record::{ContainerState, Status};
 use crate::state::{ContainerRecord, Containers, Entry};
 use crate::store::Store;
 use crate::supervise::orphans;
+use std::time::Duration;
 
-/// How often a name must be seen to be nobody's: a container that is just being removed keeps it for a moment.
-const LOOKS: u32 = 3;
+/// How often a name must be seen to be wrong: a container that is just being made or removed has another one for a moment.
+const LOOKS: u32 = 11;
+/// The time between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Check<'_> {
     pub(super) fn containers(&mut self) -> Result<()> {
@@ -72,12 +75,15 @@ impl Check<'_> {
     /// A container is called by what its record says.
     fn name_of(&mut self, record: &ContainerRecord) -> Result<()> {
         let all = Containers::new(self.store.paths());
-        if all.name_holder(&record.name)?.as_deref() == Some(&record.id) {
-            return Ok(());
-        }
-        // It may have been removed since it was listed.
-        if !self.store.paths().container(&record.id).exists() {
-            return Ok(());
+        for look in 0..LOOKS {
+            if look > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            // One that is just being made has no name yet; it may have been removed or renamed since it was listed.
+            let Ok(now) = all.record(&record.id) else { return Ok(()) };
+            if now.name != record.name || all.name_holder(&record.name)?.as_deref() == Some(&record.id) {
+                return Ok(());
+            }
         }
         let what = format!("container `{}` cannot be called by its name `{}`", short(&record.id), record.name);
         self.found(what, || match all.take_name(&record.name, &record.id) {
@@ -157,7 +163,7 @@ fn wrong_name(store: &Store, name: &str, id: &str) -> Option<String> {
     let mut wrong = None;
     for look in 0..LOOKS {
         if look > 0 {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(PAUSE);
         }
         if all.name_holder(name).ok()?.as_deref() != Some(id) {
             return None;

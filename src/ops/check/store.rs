@@ -81,6 +81,10 @@ impl Check<'_> {
         for summary in store.images()? {
             let name = shown(&summary);
             let documents = self.documents(&summary);
+            if store.image_manifests(&summary.manifests)?.len() < summary.manifests.len() {
+                // Another command is removing it.
+                continue;
+            }
             let unreadable = documents.iter().find_map(|document| document.as_ref().err()).map(ToString::to_string);
             if let Some(why) = unreadable {
                 let used = containers::image_users(store)?.users.iter().any(|user| user.image == summary.id);

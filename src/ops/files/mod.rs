@@ -4,8 +4,13 @@
 //! namespace of a running container, or with the root filesystem of a stopped one mounted for it alone. This process itself,
 //! with the user's rights on the host, never resolves a path of a container's.
 
+pub mod commit;
+pub mod config;
 pub mod cp;
+pub mod diff;
+pub mod export;
 mod locate;
+pub mod mount;
 
 use super::{layers, plan, start};
 use crate::base::progress::Progress;
@@ -17,8 +22,9 @@ use crate::spec::options::MountKind;
 use crate::state::Containers;
 use crate::state::containers::Container;
 use crate::state::record::ContainerRecord;
-use crate::store::Store;
+use crate::store::{Layer, Store};
 use crate::supervise::control;
+use crate::unpack::pack::Truth;
 use crate::userns::{IdMap, Job, Keep};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs::File;
@@ -39,6 +45,7 @@ pub enum Extent {
 pub struct Files {
     /// Its record.
     pub record: ContainerRecord,
+    folder: PathBuf,
     access: Access,
     way: Way,
 }
@@ -60,12 +67,13 @@ impl Files {
                 match start::take(store, word)? {
                     start::Taken::Running(container) => {
                         if let Some(way) = running(&container.folder)? {
-                            return Ok(Self { record: container.record, access, way });
+                            let Container { record, folder, .. } = *container;
+                            return Ok(Self { record, folder, access, way });
                         }
                     }
                     start::Taken::Stopped(new) => {
                         let way = stopped(store, &new.record, &new.folder, Some(new.lock), progress)?;
-                        return Ok(Self { record: new.record, access, way });
+                        return Ok(Self { record: new.record, folder: new.folder, access, way });
                     }
                 }
                 continue;
@@ -76,8 +84,14 @@ impl Files {
                 Some(way) => way,
                 None => stopped(store, &record, &folder, None, progress)?,
             };
-            return Ok(Self { record, access, way });
+            return Ok(Self { record, folder, access, way });
         }
+    }
+
+    /// Where its changes are, unless its root is a folder of its own.
+    pub fn upper(&self) -> Option<PathBuf> {
+        let layered = self.record.rootfs.is_none() && !self.folder.join("copy").exists();
+        layered.then(|| self.folder.join("upper"))
     }
 
     /// Its id map.
@@ -137,17 +151,26 @@ fn stopped(
     Ok(Way::Stopped { root, staging: folder.join("root"), places: places(record), _lock: lock })
 }
 
+/// The layers of a container's image, lowest first.
+fn layers_of(store: &Store, record: &ContainerRecord, progress: &dyn Progress) -> Result<Vec<Layer>> {
+    let image =
+        record.image.as_ref().ok_or_else(|| Error::corrupt("the container has neither an image nor a folder"))?;
+    layers::ensure_recorded(store, image, &record.map, progress)
+}
+
+/// What the file system could not be told of a container's files.
+fn truth(store: &Store, record: &ContainerRecord, progress: &dyn Progress) -> Result<Truth> {
+    if record.rootfs.is_some() { Ok(Truth::default()) } else { Truth::of(&layers_of(store, record, progress)?) }
+}
+
 /// The root filesystem of a container, from its record.
 fn root(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn Progress) -> Result<Root> {
-    match (&record.rootfs, &record.image) {
-        (Some(path), _) => Ok(Root::Dir(path.clone())),
-        (None, Some(image)) => {
-            let layers = layers::ensure_recorded(store, image, &record.map, progress)?;
-            let stack = assemble::stack(store, &layers, &record.map)?;
-            plan::image_root(store, stack, folder, &record.map, progress)
-        }
-        (None, None) => Err(Error::corrupt("the container has neither an image nor a folder")),
+    if let Some(path) = &record.rootfs {
+        return Ok(Root::Dir(path.clone()));
     }
+    let layers = layers_of(store, record, progress)?;
+    let stack = assemble::stack(store, &layers, &record.map)?;
+    plan::image_root(store, stack, folder, &record.map, progress)
 }
 
 /// The host's files and folders in the container, the outer ones first.

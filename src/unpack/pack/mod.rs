@@ -29,6 +29,7 @@ pub struct PackOptions {
     pub nanoseconds: bool,
     /// Owners and devices that the file system could not be told.
     pub truth: Truth,
-    /// Names (relative, without slashes at their ends) that are left out as long as they are empty: places for mounts.
+    /// Names (relative, without slashes at their ends) that are left out as long as they are empty or symlinks: what stands
+    /// there was put there from outside.
     pub placeholders: HashSet<Vec<u8>>,
 }

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 512;
 const BUFFER: usize = 256 << 10;
 
 /// What a packed tree came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Packed {
     /// Entries, whiteouts included.
     pub entries: u64,
@@ -104,9 +104,8 @@ impl<'a, W: Write> Packer<'a, W> {
             SFlag::S_IFDIR => self.directory(&source, called, depth)?,
             SFlag::S_IFSOCK => self.packed.left_out += 1,
             other => {
-                let empty_place =
-                    other == SFlag::S_IFREG && source.stat.st_size == 0 && self.options.placeholders.contains(called);
-                if !empty_place {
+                let empty = source.stat.st_size == 0 || other == SFlag::S_IFLNK;
+                if !(empty && self.options.placeholders.contains(called)) {
                     self.other(parent, name, &source, called).doing(doing)?;
                 }
             }

@@ -1,5 +1,7 @@
 //! `logs`: what containers wrote, from where to when, and what they write from now on.
 
+mod journal;
+
 use crate::base::{Error, Result};
 use crate::state::Containers;
 use crate::state::containers::Container;
@@ -7,6 +9,7 @@ use crate::state::log::watch::{Watch, Woken};
 use crate::state::log::{Driver, Next, Reader, Record, Settings};
 use crate::store::Store;
 use crate::sys::lock;
+use journal::JournalReader;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -39,9 +42,16 @@ pub struct Log {
     pub container: Container,
     /// How it is kept.
     pub settings: Settings,
-    reader: Reader,
+    source: Source,
     /// The container's lock, only ever looked at.
     lock: Option<File>,
+}
+
+/// Where it lies.
+#[derive(Debug)]
+enum Source {
+    Files(Box<Reader>),
+    Journal(JournalReader),
 }
 
 /// After something happened, the next look comes this soon even if nothing else does: the kernel tells of a closed lock
@@ -62,7 +72,10 @@ pub fn open(store: &Store, words: &[String]) -> Result<Vec<Log>> {
 pub fn run(mut logs: Vec<Log>, query: &Query, reader: Option<BorrowedFd<'_>>, sink: &mut dyn Sink) -> Result<()> {
     for log in &mut logs {
         if let Some(lines) = query.last {
-            log.reader.seek_last(lines)?;
+            match &mut log.source {
+                Source::Files(reader) => reader.seek_last(lines)?,
+                Source::Journal(reader) => reader.seek_last(lines),
+            }
         }
     }
     let mut watch = Watch::new();
@@ -78,7 +91,10 @@ pub fn run(mut logs: Vec<Log>, query: &Query, reader: Option<BorrowedFd<'_>>, si
             // In this order: what is written after the look is there when it is read.
             let goes_on = query.follow && log.is_running();
             if goes_on {
-                watch.log(&log.reader);
+                match &mut log.source {
+                    Source::Files(reader) => watch.log(reader),
+                    Source::Journal(reader) => reader.follow()?,
+                }
             }
             log.pass(index, query, sink)?;
             if goes_on {
@@ -93,7 +109,8 @@ pub fn run(mut logs: Vec<Log>, query: &Query, reader: Option<BorrowedFd<'_>>, si
         }
         let left = left.map(|left| Duration::from_nanos(left.unsigned_abs()));
         let soon = (woken == Woken::Event).then_some(SOON);
-        woken = watch.wait([left, soon].into_iter().flatten().min(), &[], reader)?;
+        let news: Vec<BorrowedFd<'_>> = going.iter().filter_map(|(_, log)| log.news()).collect();
+        woken = watch.wait([left, soon].into_iter().flatten().min(), &news, reader)?;
         if woken == Woken::HungUp {
             return Ok(());
         }
@@ -104,19 +121,21 @@ impl Log {
     fn open(container: Container) -> Result<Self> {
         let settings = Settings::of(&container.record.options)?;
         let name = &container.record.name;
-        let reader = match settings.driver {
+        let files = match settings.driver {
             Driver::None | Driver::Passthrough => None,
-            Driver::Journald => return Err(Error::unsupported("logs of the journal: not supported yet")),
-            Driver::K8sFile | Driver::JsonFile | Driver::Local => Reader::open(&settings, &container.folder)?,
+            Driver::Journald => Some(Source::Journal(JournalReader::new(&container.record.id))),
+            Driver::K8sFile | Driver::JsonFile | Driver::Local => {
+                Reader::open(&settings, &container.folder)?.map(|reader| Source::Files(Box::new(reader)))
+            }
         };
-        let Some(reader) = reader else {
+        let Some(source) = files else {
             let word = settings.driver.word();
             return Err(Error::unsupported(format!(
                 "container `{name}` uses the log driver `{word}`, which keeps no output"
             )));
         };
         let lock = File::open(container.folder.join("lock")).ok();
-        Ok(Self { container, settings, reader, lock })
+        Ok(Self { container, settings, source, lock })
     }
 
     /// True until the container's monitor has ended, restarts in between included.
@@ -125,17 +144,31 @@ impl Log {
         self.lock.as_ref().is_some_and(|file| lock::is_locked(file).unwrap_or(false))
     }
 
+    /// Readable when there is more; a log in files is watched otherwise.
+    fn news(&self) -> Option<BorrowedFd<'_>> {
+        match &self.source {
+            Source::Files(_) => None,
+            Source::Journal(reader) => reader.news(),
+        }
+    }
+
     /// Hands over what there is now.
     fn pass(&mut self, index: usize, query: &Query, sink: &mut dyn Sink) -> Result<()> {
+        let mut give = |record: &Record<'_>| {
+            let early = query.since.is_some_and(|since| record.time < since);
+            let late = query.until.is_some_and(|until| record.time > until);
+            if early || late { Ok(()) } else { sink.record(index, record) }
+        };
+        let reader = match &mut self.source {
+            Source::Files(reader) => reader,
+            Source::Journal(reader) => {
+                reader.take_news();
+                return reader.pass(&mut give);
+            }
+        };
         loop {
-            match self.reader.read()? {
-                Next::Record(record) => {
-                    let early = query.since.is_some_and(|since| record.time < since);
-                    let late = query.until.is_some_and(|until| record.time > until);
-                    if !early && !late {
-                        sink.record(index, &record)?;
-                    }
-                }
+            match reader.read()? {
+                Next::Record(record) => give(&record)?,
                 Next::Damaged => {}
                 Next::End => return Ok(()),
             }

@@ -1,0 +1,165 @@
+//! `mount`: a container's root filesystem as a folder of this machine, for as long as this mount namespace lives.
+//!
+//! That takes root of a user namespace with the container's ids: real root, or whoever is inside `runr unshare`. A running
+//! container's files can be read there, a stopped one's also be changed.
+
+use super::layers_of;
+use crate::base::progress::Progress;
+use crate::base::{Doing, Error, Kind, Result, fsx};
+use crate::ops::plan;
+use crate::rootfs::assemble::{self, Stack};
+use crate::runtime::plan::Root;
+use crate::runtime::view::{self, Access};
+use crate::state::containers::{Container, short};
+use crate::state::{Containers, Entry};
+use crate::store::Store;
+use crate::userns::subid::own_ids;
+use nix::mount::{MntFlags, umount2};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A mounted container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Full id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The image, as the user called it.
+    pub image: String,
+    /// Where its files are.
+    pub path: PathBuf,
+}
+
+fn place(container: &Container) -> PathBuf {
+    container.folder.join("mount")
+}
+
+fn describe(container: &Container) -> Mounted {
+    Mounted {
+        id: container.record.id.clone(),
+        name: container.record.name.clone(),
+        image: container.record.image.as_ref().map(|i| i.name.clone()).unwrap_or_default(),
+        path: place(container),
+    }
+}
+
+/// Mounts a container; one that is mounted already stays so.
+///
+/// Errors: `NotFound`; `Denied` outside a user namespace with the container's ids.
+pub fn mount(store: &Store, word: &str, progress: &dyn Progress) -> Result<Mounted> {
+    let container = Containers::new(store.paths()).find(word)?;
+    let at = place(&container);
+    if is_mounted(&at)? {
+        return Ok(describe(&container));
+    }
+    if !nix::unistd::geteuid().is_root() || own_ids()?.key() != container.record.map.key() {
+        let text =
+            format!("container `{}` can only be mounted by root of its user namespace", short(&container.record.id));
+        return Err(Error::new(Kind::Denied, text).hint("run it inside `runr unshare`"));
+    }
+    let root = root(store, &container, progress)?;
+    fsx::ensure_dir(&at, 0o755)?;
+    let running = container.state.status.is_alive();
+    view::attach(&root, if running { Access::Read } else { Access::Write }, &at)?;
+    Ok(describe(&container))
+}
+
+/// The root filesystem, as a start makes it; nothing is tried out here, where it may be forbidden.
+fn root(store: &Store, container: &Container, progress: &dyn Progress) -> Result<Root> {
+    let Container { record, folder, .. } = container;
+    let copy = folder.join("copy");
+    match &record.rootfs {
+        Some(path) => return Ok(Root::Dir(path.clone())),
+        None if copy.exists() => return Ok(Root::Dir(copy)),
+        None => {}
+    }
+    let layers = layers_of(store, record, progress)?;
+    let Stack { lowers, root_like } = assemble::stack(store, &layers, &record.map)?;
+    let (upper, work) = (folder.join("upper"), folder.join("work"));
+    let root_like = plan::is_fresh(&upper)?.then_some(root_like);
+    Ok(Root::Overlay { lowers, upper, work, root_like })
+}
+
+/// All containers that are mounted in this mount namespace.
+pub fn mounted(store: &Store) -> Result<Vec<Mounted>> {
+    let mut found = Vec::new();
+    for entry in Containers::new(store.paths()).list()? {
+        if let Entry::Good(container) = entry
+            && is_mounted(&place(&container))?
+        {
+            found.push(describe(&container));
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Unmounts a container; `force` also while somebody uses its files. Returns its id.
+///
+/// Errors: `NotFound`; `Conflict` when it is not mounted or in use.
+pub fn unmount(store: &Store, word: &str, force: bool) -> Result<String> {
+    let container = Containers::new(store.paths()).find(word)?;
+    let at = place(&container);
+    if !is_mounted(&at)? {
+        return Err(Error::conflict(format!("container `{word}` is not mounted")));
+    }
+    let flags = if force { MntFlags::MNT_DETACH } else { MntFlags::UMOUNT_NOFOLLOW };
+    match umount2(&at, flags) {
+        Err(nix::errno::Errno::EBUSY) => {
+            return Err(Error::conflict(format!("container `{word}` is in use"))
+                .hint(format!("`runr unmount -f {word}` takes its files away all the same")));
+        }
+        other => other.doing(|| format!("unmount `{}`", at.display()))?,
+    }
+    // Still a mount point in another mount namespace, perhaps.
+    drop(std::fs::remove_dir(&at));
+    Ok(container.record.id)
+}
+
+/// True if something is mounted at this very path, by proc_pid_mountinfo(5).
+fn is_mounted(path: &Path) -> Result<bool> {
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e).doing(|| format!("look at `{}`", path.display())),
+    };
+    let list = fsx::read(Path::new("/proc/self/mountinfo"))?;
+    Ok(list.split(|b| *b == b'\n').any(|line| {
+        let point = line.split(|b| *b == b' ').nth(4).unwrap_or_default();
+        unescaped(point) == real.as_os_str().as_bytes()
+    }))
+}
+
+/// Space, tab, newline and backslash stand there as octal.
+fn unescaped(point: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(point.len());
+    let mut rest = point;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = (first == b'\\').then(|| tail.get(..3)).flatten();
+        match octal.and_then(|o| u8::from_str_radix(std::str::from_utf8(o).ok()?, 8).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        assert_eq!(unescaped(b"/a\\040b\\134c\\"), b"/a b\\c\\");
+        assert!(is_mounted(Path::new("/proc")).unwrap());
+        assert!(!is_mounted(Path::new("/proc/self")).unwrap());
+        assert!(!is_mounted(Path::new("/no/such/path")).unwrap());
+    }
+}
