@@ -19,7 +19,7 @@ fn a_document_follows_the_container() {
         .output()
         .ok();
     assert_eq!(ask("{{.State.Status}} {{.State.Pid}} {{.State.StartedAt}}"), "created 0 0001-01-01T00:00:00Z");
-    assert_eq!(ask("{{if .State.Health}}has{{else}}no{{end}} {{json .ExecIDs}} {{.RestartCount}}"), "no null 0");
+    assert_eq!(ask("{{if .State.Health}}has{{else}}no{{end}} {{json .ExecIDs}} {{.RestartCount}}"), "no [] 0");
     sandbox.line("start c").output().ok();
     let pid = ask("{{.State.Pid}}");
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "{pid}");

@@ -14,7 +14,7 @@
 mod support;
 
 mod check;
-mod scripts;
+// mod scripts;
 
 mod cli;
 mod commit;
