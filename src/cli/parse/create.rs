@@ -26,7 +26,6 @@ pub(crate) enum Origin {
 
 /// What `run` and `create` ask for.
 #[derive(Debug)]
-#[allow(dead_code, reason = "read by `run` and `create` as soon as containers start")]
 pub(crate) struct CreateRequest {
     /// Image or folder.
     pub(crate) origin: Origin,
