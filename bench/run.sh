@@ -1,9 +1,7 @@
 #!/bin/bash
 # Compares runr with podman (if installed) and with a shell pipeline, side by side in one run, and prints a markdown table.
 #
-#   bench/run.sh [PART…]          parts: latency detached exec parallel pull lists monitor; all without an argument
-#   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor log; all without an argument
-#   bench/run.sh [all | PART…]    parts: latency detached parallel pull lists monitor log; all without an argument
+#   bench/run.sh [all | PART…]    parts: latency detached exec parallel pull lists monitor log; all without an argument
 #
 # The table is the one in docs/performance.md.
 #
@@ -284,9 +282,7 @@ sys.stdout.buffer.write(line * (100_000_000 // len(line)))' >"$work/lines"
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency detached exec parallel pull lists monitor)
-[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor log)
-[ "${*:-all}" != all ] || parts=(latency detached parallel pull lists monitor log)
+[ "${*:-all}" != all ] || parts=(latency detached exec parallel pull lists monitor log)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2
