@@ -1,7 +1,9 @@
 #!/bin/bash
 # Compares runr with podman (if installed) and with a shell pipeline, side by side in one run, and prints a markdown table.
 #
-#   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor log; all without an argument
+#   bench/run.sh [all | PART…]    parts: latency detached exec parallel pull lists monitor log; all without an argument
+#
+# The table is the one in docs/performance.md.
 #
 # To be run as an unprivileged user with subordinate ids, on a machine that does nothing else. Needs python3, skopeo and
 # docker-registry; uses hyperfine if it is there. RUNR names the executable (default: the one in PATH).
@@ -120,6 +122,21 @@ part_detached() {
         theirs=$(median_ms 20 podman "${podman_flags[@]}" run -d --rm --network none "$small" true)
     fi
     row "\`run -d --rm --network none busybox true\`, median" "$ours" "$theirs"
+}
+
+# How long one more command in a running container takes.
+part_exec() {
+    local ours theirs=''
+    small_image
+    runr run -d --name joined --network none "$small" sleep 600 >/dev/null
+    ours=$(median_ms 100 "$RUNR" --root "$work/runr" exec joined true)
+    runr rm -f joined >/dev/null
+    if [ $have_podman = yes ]; then
+        podman run -d --name joined --network none "$small" sleep 600 >/dev/null
+        theirs=$(median_ms 20 podman "${podman_flags[@]}" exec joined true)
+        podman rm -f -t 0 joined >/dev/null
+    fi
+    row '`exec … true` in a running container, median' "$ours" "$theirs"
 }
 
 # at_once COMMAND…: 50 of them; prints the wall time until the last has ended, and how many failed.
@@ -265,7 +282,7 @@ sys.stdout.buffer.write(line * (100_000_000 // len(line)))' >"$work/lines"
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor log)
+[ "${*:-all}" != all ] || parts=(latency detached exec parallel pull lists monitor log)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2

@@ -4,7 +4,7 @@
 //! format.json                    version, feature flags, what the file system can do        (store)
 //! images/                        an OCI image layout: oci-layout, index.json, blobs/sha256  (store)
 //! layers/<diff id>/<map>/        {fs,layer.json}, an unpacked layer for one id map          (store)
-//! containers/<id>/               config.json state.json lock ctl upper work log …           (state, supervise)
+//! containers/<id>/               config.json state.json lock ctl upper work root log …      (state, supervise)
 //! names/<name>                   symlink to ../containers/<id>: the name's own lock         (state)
 //! events/                        what happened                                          (state)
 //! tmp/                           whatever is not finished                                   (all)

@@ -71,7 +71,8 @@ fn overview() -> Command {
 const ENVIRONMENT: &str = "\
 RUNR_ROOT is the folder for images and containers, XDG_DATA_HOME/runr without it. DOCKER_CONFIG and REGISTRY_AUTH_FILE say \
 where credentials are, http_proxy, https_proxy and no_proxy how registries are reached, SSL_CERT_FILE which roots are \
-trusted. NO_COLOR turns colour off.
+trusted. RUNR_PARALLEL_LAYERS layers are transferred at once (6); a layer is refused above RUNR_MAX_LAYER_SIZE (512g) or when \
+it grows to more than RUNR_MAX_LAYER_RATIO times its compressed size (250, looked at from 4g on). NO_COLOR turns colour off.
 
 Exit status: run ends with the status of the container's command, 128 + n for signal n, 126 when the command cannot be \
 executed, 127 when it does not exist. rm and rmi end with 1 for a missing object and 2 for one in use. Every other failure \

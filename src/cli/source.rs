@@ -2,8 +2,9 @@
 
 use super::args::image::SourceArgs;
 use super::config::Config;
-use crate::base::Result;
 use crate::base::progress::Progress;
+use crate::base::units::parse_bytes;
+use crate::base::{Error, Result};
 use crate::image::Platform;
 use crate::ops::layers::DEFAULT_PARALLEL;
 use crate::ops::obtain::Obtain;
@@ -13,6 +14,7 @@ use crate::registry::config::Notes;
 use crate::registry::credentials::{AuthFiles, Credentials};
 use crate::unpack::Limits;
 use crate::userns::IdMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything a pull needs to know.
@@ -24,11 +26,33 @@ pub(crate) fn obtain(
     map: &IdMap,
     watcher: &Arc<dyn Progress>,
 ) -> Result<Obtain> {
-    let options = PullOptions { platform, map: map.clone(), max_parallel: DEFAULT_PARALLEL, limits: Limits::default() };
+    let (max_parallel, limits) = limits(&config.env)?;
+    let options = PullOptions { platform, map: map.clone(), max_parallel, limits };
     let mut registry = registry(config, args)?;
     // Whoever sees the pull also sees why it waits.
     registry.notes = Notes(Some(watcher.clone()));
     Ok(Obtain { policy, registry, options })
+}
+
+/// How many layers at once, and what one may cost: an image that is larger than anybody expects asks for more, a machine with
+/// little room for less.
+fn limits(env: &BTreeMap<String, String>) -> Result<(usize, Limits)> {
+    let (mut parallel, mut limits) = (DEFAULT_PARALLEL, Limits::default());
+    let given = |name: &'static str| env.get(name).filter(|value| !value.is_empty()).map(|value| (name, value));
+    let number = |(name, value): (&str, &String)| {
+        let number = value.parse().ok().filter(|n| *n > 0);
+        number.ok_or_else(|| Error::usage(format!("{name}: `{value}` is no positive number")))
+    };
+    if let Some((name, value)) = given("RUNR_MAX_LAYER_SIZE") {
+        limits.max_bytes = parse_bytes(value).map_err(|e| e.step(name))?;
+    }
+    if let Some(ratio) = given("RUNR_MAX_LAYER_RATIO").map(number).transpose()? {
+        limits.max_ratio = ratio;
+    }
+    if let Some(layers) = given("RUNR_PARALLEL_LAYERS").map(number).transpose()? {
+        parallel = usize::try_from(layers).unwrap_or(usize::MAX);
+    }
+    Ok((parallel, limits))
 }
 
 /// The registry client's settings: the environment, with the flags laid over it.
@@ -46,4 +70,23 @@ pub(crate) fn registry(config: &Config, args: &SourceArgs) -> Result<registry::C
         settings.credentials = Some(Credentials::from_option(creds)?);
     }
     Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_come_from_the_environment() {
+        let of = |pairs: &[(&str, &str)]| limits(&pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        assert_eq!(of(&[]).unwrap(), (DEFAULT_PARALLEL, Limits::default()));
+        let set = [("RUNR_MAX_LAYER_SIZE", "3g"), ("RUNR_MAX_LAYER_RATIO", "1000"), ("RUNR_PARALLEL_LAYERS", "2")];
+        let (parallel, limits) = of(&set).unwrap();
+        assert_eq!((parallel, limits.max_bytes, limits.max_ratio), (2, 3 << 30, 1000));
+        for (name, value) in
+            [("RUNR_MAX_LAYER_SIZE", "much"), ("RUNR_MAX_LAYER_RATIO", "-1"), ("RUNR_PARALLEL_LAYERS", "0")]
+        {
+            assert!(of(&[(name, value)]).unwrap_err().to_string().starts_with(name));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::base::fsx::{self, Durability};
 use crate::base::{Doing, Result};
 use crate::rootfs::etcfiles::{self, Hosts, Resolv};
 use crate::spec::compose::{self, Facts};
-use crate::spec::options::ContainerOptions;
+use crate::spec::options::{ContainerOptions, HostsBase};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -52,10 +52,15 @@ pub(super) fn files(folder: &Path, options: &ContainerOptions) -> Vec<(PathBuf, 
 /// Writes all of them.
 pub(super) fn write(folder: &Path, options: &ContainerOptions, facts: &Facts) -> Result<()> {
     let host_network = !compose::own_network(options);
-    let host_hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let base = match &options.hosts_file {
+        Some(HostsBase::None) => Some(with_localhost(String::new())),
+        Some(HostsBase::File(file)) => Some(with_localhost(fsx::read_to_string(file).doing(|| "--hosts-file")?)),
+        None if host_network => Some(std::fs::read_to_string("/etc/hosts").unwrap_or_default()),
+        None => None,
+    };
     let hostname = compose::hostname(options, facts).unwrap_or_default();
     let hosts = etcfiles::hosts(&Hosts {
-        host_file: host_network.then_some(host_hosts.as_str()),
+        host_file: base.as_deref(),
         hostname: &hostname,
         added: &options.add_hosts,
         host_gateway: host_network.then_some("127.0.0.1"),
@@ -71,6 +76,17 @@ pub(super) fn write(folder: &Path, options: &ContainerOptions, facts: &Facts) ->
     put(&folder.join(HOSTNAME), &format!("{hostname}\n"))?;
     put(&folder.join(RESOLV_CONF), &resolv)?;
     put(&folder.join(CONTAINERENV), "engine=\"runr\"\nrootless=1\n")
+}
+
+/// Programs rely on that name, whatever the user's own base of /etc/hosts leaves out.
+fn with_localhost(mut text: String) -> String {
+    if text.lines().any(|l| l.split('#').next().unwrap_or("").split_whitespace().skip(1).any(|n| n == "localhost")) {
+        return text;
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text + "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
 }
 
 /// A new file, or one in the old one's place: a former run may have given that to another owner, or taken its mode away.

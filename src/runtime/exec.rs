@@ -35,6 +35,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, setsid};
 use serde::{Deserialize, Serialize};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -189,17 +190,19 @@ impl Starting {
     /// Errors: what joiner or command said; `Io` when they ended without a word, as when the container ends meanwhile.
     pub fn step(&mut self) -> Result<Option<Executing>> {
         match self.channel.receive::<Said>()? {
-            Some((Said::Joined { pid }, fds)) => {
+            // Not once it executes: who is root in the container may then have got hold of the channel's other end.
+            Some((Said::Joined { pid }, fds)) if self.cloned.is_none() => {
                 let pidfd =
                     fds.into_iter().next().ok_or_else(|| Error::new(Kind::Bug, "a process without its descriptor"))?;
                 self.cloned = Some(Cloned { pid: Pid::from_raw(pid), pidfd });
             }
-            Some((Said::Ready { handed, .. }, fds)) => {
+            Some((Said::Ready { handed, .. }, fds)) if !self.ready => {
                 self.ready = true;
                 self.terminal =
                     handed.into_iter().zip(fds).find(|(what, _)| *what == Handed::Terminal).map(|(_, fd)| fd);
             }
             Some((Said::Failed(e), _)) => return Err(e),
+            Some(_) => return Err(Error::new(Kind::Corrupt, "the process said the same thing twice")),
             // It executes, or was killed without a word, as when the container ends: its status tells.
             None => {
                 let lost = || Error::new(Kind::Io, "the process ended before it could execute its command");
@@ -282,12 +285,13 @@ impl Joiner<'_> {
         keyring::join_new_session().doing(|| "start session keyring")?;
         signal::reset_all()?;
         let process = self.spec.process(self.container);
-        let master = if process.terminal { Some(self.open_terminal()?) } else { None };
+        // Never closed by an error: that would end this process (SIGHUP) before it can tell.
+        let master = if process.terminal { Some(ManuallyDrop::new(self.open_terminal()?)) } else { None };
         let setting =
             Setting { process: &process, make_workdir: self.spec.cwd.is_none(), ..Setting::of(self.container) };
         let command = process::prepare(&setting, own_exe)?;
         let handed = master.iter().map(|_| Handed::Terminal).collect();
-        let fds: Vec<BorrowedFd<'_>> = master.iter().map(AsFd::as_fd).collect();
+        let fds: Vec<BorrowedFd<'_>> = master.iter().map(|master| master.as_fd()).collect();
         channel.send(&Said::Ready { notes: Vec::new(), handed }, &fds)?;
         Ok(command)
     }

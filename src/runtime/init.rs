@@ -14,6 +14,7 @@ use crate::sys::channel::Channel;
 use crate::sys::{keyring, net, signal, term};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What this process did not make but shares with another container.
@@ -58,7 +59,8 @@ fn build(plan: &Plan, channel: &Channel, shared: &Shared, shm: Option<OwnedFd>) 
     if !shared.has(libc::CLONE_NEWUTS) {
         set_names(plan)?;
     }
-    let terminal = if plan.process.terminal { Some(open_terminal(&root)?) } else { None };
+    // Never closed by an error: that would end this process (SIGHUP), if it is not process 1, before it can tell.
+    let terminal = if plan.process.terminal { Some(ManuallyDrop::new(open_terminal(&root)?)) } else { None };
     mounts::enter(&root, plan)?;
     let command = process::prepare(&process::Setting::of(plan), own_exe)?;
     let mut handed: Vec<(Handed, BorrowedFd<'_>)> = Vec::new();

@@ -90,6 +90,8 @@ pub struct ContainerOptions {
     pub dns_options: Vec<String>,
     /// `--add-host`: `name:address` or `name:host-gateway`.
     pub add_hosts: Vec<String>,
+    /// `--hosts-file`: what /etc/hosts begins with, instead of the default.
+    pub hosts_file: Option<HostsBase>,
     /// `--no-hosts`.
     pub no_hosts: bool,
     /// `--no-hostname`.
@@ -168,6 +170,16 @@ pub enum SdNotify {
     Healthy,
     /// Nobody.
     Ignore,
+}
+
+/// `--hosts-file`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostsBase {
+    /// Nothing but the container's own names.
+    None,
+    /// A file of this machine.
+    File(PathBuf),
 }
 
 /// `--personality`: the execution domain of personality(2).

@@ -10,7 +10,9 @@ pub fn check(name: &str) -> Result<()> {
     if first && rest && name.len() <= 255 {
         return Ok(());
     }
-    Err(Error::usage(format!("invalid container name `{name}`: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*")))
+    Err(Error::usage(format!(
+        "invalid container name `{name}`: use letters, digits, `_`, `.` and `-`, beginning with a letter or digit"
+    )))
 }
 
 /// A name made from a random number: two words and, as they repeat sooner or later, a number where `salt` asks for one.

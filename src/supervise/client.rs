@@ -106,6 +106,7 @@ pub fn accompany(
                 companion.drain();
                 return Ok(End::Exited(code));
             }
+            Some((Report::Detached, _)) => return Ok(End::Detached),
             Some((Report::Failed(e), _)) => return Err(e),
             Some(_) => {}
             None => return Err(super::monitor::lost()),

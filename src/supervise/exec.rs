@@ -9,8 +9,8 @@
 
 use super::descendants;
 use super::output::{Lost, Output};
-use super::process::Process;
-use super::stream::{Input, Kind, Progress};
+use super::process::{Process, give_input};
+use super::stream::{Input, Progress};
 use crate::base::{Doing, Error, Result};
 use crate::runtime::exec::{self, ExecSpec, Executing, Starting};
 use crate::runtime::launch::Streams;
@@ -20,7 +20,6 @@ use crate::sys::process::pidfd_signal;
 use crate::sys::term::{self, Size};
 use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
-use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -106,7 +105,7 @@ impl Exec {
         } else {
             wire_outputs(&mut streams, &mut outputs, owner)?;
             if let Some(source) = stdin {
-                let (given, input) = wire_input(source)?;
+                let (given, input) = give_input(0, source)?;
                 streams.stdin = Some(given);
                 inputs.extend(input);
             }
@@ -302,20 +301,4 @@ fn wire_outputs(streams: &mut Streams, outputs: &mut [Output; 2], owner: Owner) 
         }
     }
     Ok(())
-}
-
-/// A pipe or socket is given as it is, so that the command takes from it what it wants and no more. Anything else goes through
-/// a pipe: from a descriptor of a file the container's root could open the file again, and write it.
-fn wire_input(source: OwnedFd) -> Result<(OwnedFd, Option<Input>)> {
-    let is_file = |s: nix::sys::stat::FileStat| {
-        let kind = SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT;
-        let null = kind == SFlag::S_IFCHR && s.st_rdev == nix::sys::stat::makedev(1, 3);
-        kind != SFlag::S_IFIFO && kind != SFlag::S_IFSOCK && !null
-    };
-    if !fstat(&source).is_ok_and(is_file) {
-        return Ok((source, None));
-    }
-    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).doing(|| "create pipe")?;
-    debug_assert!(Kind::of(&write) == Kind::Pipe);
-    Ok((read, Some(Input::new(0, source, write, None))))
 }

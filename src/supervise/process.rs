@@ -11,6 +11,7 @@ use crate::runtime::plan::Plan;
 use crate::sys::process::{copy_inherited, pidfd_signal};
 use crate::sys::term::{self, Size};
 use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, SFlag, fstat, makedev};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 
@@ -75,7 +76,7 @@ pub(super) fn make(
     joined: &Joined,
 ) -> Result<(Process, Option<Input>)> {
     let cgroup = Cgroup::create(id);
-    let (given, stdin) = wire(plan, stdio, keep_stdin, outputs)?;
+    let (given, stdin, mut input) = wire(plan, stdio, keep_stdin, outputs)?;
     let prepared = match prepare(plan, given, cgroup.as_ref(), joined) {
         Ok(prepared) => prepared,
         Err(e) => {
@@ -83,7 +84,6 @@ pub(super) fn make(
             return Err(e);
         }
     };
-    let mut input = None;
     if let Some(master) = &prepared.terminal {
         outputs[0].begin(master.try_clone()?)?;
         if let Some(size) = size {
@@ -107,17 +107,17 @@ fn wire(
     stdio: &mut Stdio,
     keep_stdin: bool,
     outputs: &mut [Output; 2],
-) -> Result<(Streams, Option<OwnedFd>)> {
+) -> Result<(Streams, Option<OwnedFd>, Option<Input>)> {
     let mut streams = Streams { passed: std::mem::take(&mut stdio.passed), ..Streams::default() };
     if plan.process.terminal {
-        return Ok((streams, None));
+        return Ok((streams, None, None));
     }
     if stdio.direct {
         let copy = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose().doing(|| "copy a stream");
         streams.stdin = copy(&stdio.stdin)?;
         streams.stdout = copy(&stdio.stdout)?;
         streams.stderr = copy(&stdio.stderr)?;
-        return Ok((streams, None));
+        return Ok((streams, None, None));
     }
     let [stdout, stderr] = outputs;
     for (output, end) in [(stdout, &mut streams.stdout), (stderr, &mut streams.stderr)] {
@@ -125,14 +125,33 @@ fn wire(
         output.begin(read)?;
         *end = Some(write);
     }
-    streams.stdin = stdio.stdin.take();
-    let mut own = None;
+    let (mut own, mut input) = (None, None);
+    if let Some(source) = stdio.stdin.take() {
+        let (given, relayed) = give_input(0, source)?;
+        (streams.stdin, input) = (Some(given), relayed);
+    }
     if streams.stdin.is_none() && keep_stdin {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).doing(|| "create pipe")?;
         streams.stdin = Some(read);
         own = Some(write);
     }
-    Ok((streams, own))
+    Ok((streams, own, input))
+}
+
+/// The container's end of a client's input. A pipe or socket is given as it is, so that the command takes from it what it
+/// wants and no more. Anything else goes through a pipe of the monitor's: from the descriptor of a file the container's root,
+/// who may own that file, could open it again, and write it.
+pub(super) fn give_input(session: u64, source: OwnedFd) -> Result<(OwnedFd, Option<Input>)> {
+    let is_file = |s: FileStat| {
+        let kind = SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT;
+        let null = kind == SFlag::S_IFCHR && s.st_rdev == makedev(1, 3);
+        kind != SFlag::S_IFIFO && kind != SFlag::S_IFSOCK && !null
+    };
+    if !fstat(&source).is_ok_and(is_file) {
+        return Ok((source, None));
+    }
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).doing(|| "create pipe")?;
+    Ok((read, Some(Input::new(session, source, write, None))))
 }
 
 impl Process {

@@ -140,6 +140,8 @@ pub enum Report {
         /// The check succeeded.
         healthy: bool,
     },
+    /// Whoever read the attached streams has closed them.
+    Detached,
     /// The container or session has ended, and all that must be true before the next command of a script is.
     Exited {
         /// Its status, or 128 + signal.

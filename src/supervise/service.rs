@@ -251,6 +251,9 @@ impl Service {
             let e = Error::new(Kind::Io, "the container's output was not read fast enough").hint("see `runr logs`");
             self.tell(id, &Report::Failed(e));
             self.outputs.iter_mut().for_each(|o| o.remove(id));
+        } else if id != OWNER {
+            // `runr attach … | head -1`: nobody reads what it would be there for.
+            self.tell(id, &Report::Detached);
         }
         // `runr run … yes | head -1` ends as it does without a container: the command still waits, nobody reads. When the
         // command itself is gone, the container goes on without it.

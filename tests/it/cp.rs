@@ -579,3 +579,27 @@ fn an_abandoned_copy_leaves_nothing_behind() {
     assert_eq!(sandbox.path("work/big").metadata().unwrap().len(), 64 << 20);
     sandbox.line("rm -f c").output().ok();
 }
+
+/// CVE-2019-5736, CVE-2016-9962: the process that copies is root of the container's user namespace, as the container is.
+#[test]
+fn the_copying_process_cannot_be_looked_into() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    work(&sandbox);
+    // All that the container can get hold of in a copying process, with the host's processes in sight.
+    let script = "dd if=/dev/zero of=/big bs=1M count=32 2>/dev/null; (while test ! -e /stop; do for p in /proc/[0-9]*; do \
+        case $(tr '\\0' ' ' < $p/cmdline 2>/dev/null) in *runr\\ cp*big*) echo seen >> /seen; \
+        ls -l $p/fd/ $p/exe 2>/dev/null | grep -e '->' >> /found; cat $p/environ >> /found 2>/dev/null;; esac; done; done) &";
+    running(&sandbox, "c", "--pid host --privileged", script);
+    for _ in 0..6 {
+        cp(&sandbox, &["c:/big", "big"]).output().ok();
+        cp(&sandbox, &["big", "c:/big2"]).output().ok();
+    }
+    let found = cp(&sandbox, &["c:/found", "-"]).output();
+    // The command itself is another user's process to the container, and so is its child.
+    assert!(!found.stdout.contains("->") && !found.stdout.contains("HOME="), "{}", found.stdout);
+    assert_eq!(cp(&sandbox, &["c:/seen", "-"]).output().code(), 0, "the test saw no copy at all");
+    // In the host's pid namespace the end of the first process is not everybody's.
+    cp(&sandbox, &["f", "c:/stop"]).output().ok();
+    sandbox.line("rm -f c").output().ok();
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Puts the base image with one more layer and config values into the sandbox, as `hostile`.
-fn image(sandbox: &Sandbox, layer: Layer, config: &[(&str, Value)]) -> &'static str {
+pub(crate) fn image(sandbox: &Sandbox, layer: Layer, config: &[(&str, Value)]) -> &'static str {
     let mut builder = ImageBuilder::new().layer(&base_layer()).layer(&layer).config("Cmd", json!(["sh"]));
     builder = builder.config("Env", json!(["PATH=/usr/bin:/bin"]));
     for (key, value) in config {
@@ -28,13 +28,13 @@ fn run(sandbox: &Sandbox, image: &str, flags: &[&str], script: &str) -> Output {
 }
 
 /// A folder on the host with a file that no container is to see.
-fn secret(sandbox: &Sandbox) -> PathBuf {
+pub(crate) fn secret(sandbox: &Sandbox) -> PathBuf {
     sandbox.write("secret/inside", "the host's");
     sandbox.path("secret")
 }
 
 /// A copy of runr of its own, so that a successful attack spoils nothing else; returns its content to compare with.
-fn own_binary(sandbox: &Sandbox) -> (PathBuf, Vec<u8>) {
+pub(crate) fn own_binary(sandbox: &Sandbox) -> (PathBuf, Vec<u8>) {
     let path = sandbox.path("bin/runr");
     let content = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();

@@ -1,6 +1,6 @@
 //! Flags of `run` and `create` about a container's life and its user: each does what podman documents.
 
-use crate::support::Sandbox;
+use crate::support::{ImageBuilder, Layer, Sandbox};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -302,8 +302,12 @@ fn a_container_is_cloned() {
     assert_eq!(sandbox.line("start -a src-clone").output().ok(), "1\n");
     assert_eq!(sandbox.line("start -a src-clone1").output().ok(), "1\n");
     assert_eq!(sandbox.line("start -a src").output().ok(), "1\nmarked\n");
-    // The image need not have a name any more.
-    sandbox.line("rmi -f busybox").output().code();
+    // The image's name may be another one's by now.
+    let archive = sandbox.path("other.tar");
+    let other = ImageBuilder::new().layer(&Layer::new().file("f", "x")).build();
+    other.write_docker_archive(&archive, &["busybox:latest"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    sandbox.line("image prune -f").output().ok();
     sandbox.line("container clone --run --destroy src new").output().ok();
     sandbox.line("wait new").output().ok();
     let names = sandbox.runr(["ps", "-a", "--format", "{{.Names}}", "--filter", "name=src$", "--filter", "name=new"]);
@@ -323,4 +327,17 @@ fn the_image_may_bring_its_own_filter() {
     assert_eq!(inside(&sandbox, "--seccomp-policy image", "echo no label"), "no label\n");
     let e = sandbox.line("run --seccomp-policy shiny busybox true").output().fails(125);
     assert_eq!(e, "runr: --seccomp-policy: unknown policy `shiny`: use default or image\n");
+}
+
+#[test]
+fn the_hosts_file_has_a_base() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let file = sandbox.write("base", "192.0.2.1\tbase\n");
+    let hosts = |flags: &str| inside(&sandbox, &format!("--hostname web {flags}"), "cat /etc/hosts");
+    let own = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tweb\n";
+    assert_eq!(hosts(&format!("--hosts-file {}", file.display())), format!("192.0.2.1\tbase\n{own}"));
+    assert_eq!(hosts("--hosts-file none --add-host a:192.0.2.2"), format!("192.0.2.2\ta\n{own}"));
+    sandbox.line("run --rm --hosts-file /nonexistent busybox true").output().fails(125);
+    sandbox.line("run --rm --hosts-file none --no-hosts busybox true").output().fails(125);
 }

@@ -192,6 +192,16 @@ fn attach_reads_writes_and_returns_the_status() {
 }
 
 #[test]
+fn attach_ends_with_its_reader_and_the_container_goes_on() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    detached(&sandbox, "--name c -i", "while read line; do echo got $line; done");
+    assert_eq!(sandbox.sh("{ echo one; sleep 1; echo two; } | runr attach c | head -n 1").output().ok(), "got one\n");
+    assert_eq!(field(&sandbox, "c", "{{.State.Status}}"), "running");
+    sandbox.line("rm -f -t 0 c").output().ok();
+}
+
+#[test]
 fn a_terminal_is_left_and_found_again() {
     need!(userns, shell);
     let sandbox = sandbox();

@@ -14,8 +14,6 @@
 mod support;
 
 mod check;
-// mod scripts;
-
 mod cli;
 mod commit;
 mod conformance;
@@ -25,6 +23,7 @@ mod diff;
 mod docs;
 mod durability;
 mod escape;
+mod escape_exec;
 mod events;
 mod exec;
 mod format;
@@ -54,6 +53,7 @@ mod registry;
 mod rules;
 mod run;
 mod sandboxes;
+mod scripts;
 mod stacking;
 mod start;
 mod store;

@@ -269,3 +269,23 @@ fn with_one_id_the_true_owners_are_kept_beside_the_layer() {
     assert_eq!(run(&sandbox, script).ok(), "0\n4750 0:0\n2775 0:0\nx0:0\n");
     assert_eq!(run(&sandbox, "cat /srv/mail; ls -d /srv/folder").ok(), "x/srv/folder\n");
 }
+
+/// What a lower layer prepares cannot lead a higher one out of the container's root either.
+#[test]
+fn links_of_a_lower_layer_lead_nowhere_else() {
+    need!(userns, overlay, shell);
+    let sandbox = Sandbox::new();
+    let secret = sandbox.write("secret", "outside");
+    let up = "../".repeat(30);
+    let absolute = sandbox.dir().display().to_string();
+    for target in ["/", absolute.as_str(), &format!("{up}{}", absolute.trim_start_matches('/'))] {
+        let lower = Layer::new().symlink("out", target);
+        let upper = Layer::new().hardlink("stolen", "out/secret").file("out/written", "x");
+        pull(&sandbox, &[lower, upper]).ok();
+        let out = run(&sandbox, "cat /stolen");
+        assert!(!out.stdout.contains("outside"), "{target}: {}", out.stdout);
+        assert!(out.fails(125).contains("its target `out/secret` is in no lower layer"), "{target}");
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "outside");
+        assert!(!sandbox.dir().join("written").exists());
+    }
+}

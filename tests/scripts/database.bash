@@ -23,7 +23,7 @@ echo "2 pears" | docker exec -i db sh -c 'cat >> /data/$NAME'
 docker exec -e LIMIT=1 -w /data db sh -c 'tail -n "$LIMIT" orders; pwd'
 docker exec db sh -c 'grep -c . /data/orders'
 docker exec db sh -c 'grep -q plums /data/orders' || echo "no plums: $?"
-docker ps --filter name=db --format '{{.Names}} {{.Image}}' | sed 's,.*/,,; s/:latest//'
+docker ps --filter name=db --format '{{.Names}}'
 [ "$(docker ps -q | wc -l)" -eq 1 ] && echo "one runs"
 docker stop -t 5 db
 exit 4

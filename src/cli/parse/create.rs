@@ -10,7 +10,7 @@ use super::{env, health, host, key_value, life, mount, names, namespace, process
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
-use crate::spec::options::{AccountOptions, ContainerOptions, MountKind, RestartPolicy, SdNotify};
+use crate::spec::options::{AccountOptions, ContainerOptions, HostsBase, MountKind, RestartPolicy, SdNotify};
 use crate::state::log::{Driver, Settings};
 use crate::supervise::process::Stdio;
 use std::path::PathBuf;
@@ -26,7 +26,6 @@ pub(crate) enum Origin {
 
 /// What `run` and `create` ask for.
 #[derive(Debug)]
-#[allow(dead_code, reason = "read by `run` and `create` as soon as containers start")]
 pub(crate) struct CreateRequest {
     /// Image or folder.
     pub(crate) origin: Origin,
@@ -52,7 +51,7 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     process_options(args.process, config, &mut options)?;
     file_options(args.files, config, &mut options)?;
     namespace_options(args.namespaces, &mut options)?;
-    network_options(args.network, &mut options)?;
+    network_options(args.network, config, &mut options)?;
     security_options(args.security, config, &mut options)?;
     let replace = args.lifecycle.replace;
     lifecycle_options(args.lifecycle, config, &mut options)?;
@@ -165,7 +164,7 @@ fn namespace_options(args: NamespaceArgs, options: &mut ContainerOptions) -> Res
     Ok(())
 }
 
-fn network_options(args: NetworkArgs, options: &mut ContainerOptions) -> Result<()> {
+fn network_options(args: NetworkArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
     options.network = args.network.as_deref().map(namespace::network).transpose()?;
     options.hostname = args.hostname.as_deref().map(|h| flag("hostname", names::host(h))).transpose()?;
     options.domainname = args.domainname;
@@ -173,7 +172,17 @@ fn network_options(args: NetworkArgs, options: &mut ContainerOptions) -> Result<
     options.dns_options = args.dns_option;
     options.dns_search = each("dns-search", &args.dns_search, host::search_domain)?;
     options.add_hosts = each("add-host", &args.add_host, host::add_host)?.concat();
+    options.hosts_file = match args.hosts_file.as_deref() {
+        None => None,
+        Some("none") => Some(HostsBase::None),
+        // The default is the machine's file or none; the image's own is `--no-hosts`.
+        Some("image") => return Err(not_yet("--hosts-file image")),
+        Some(file) => Some(HostsBase::File(clean(&config.working_dir.join(file)))),
+    };
     options.no_hosts = args.no_hosts;
+    if options.no_hosts && options.hosts_file.is_some() {
+        return Err(Error::usage("--no-hosts and --hosts-file cannot be used together"));
+    }
     options.no_hostname = args.no_hostname;
     if options.no_hosts && !options.add_hosts.is_empty() {
         return Err(Error::usage("--no-hosts and --add-host cannot be used together"));

@@ -20,6 +20,15 @@ impl Starts {
     pub(super) fn is_before(&self, begun: usize, offset: u64, stream: Stream) -> bool {
         self.0[stream.index()].is_some_and(|start| (begun, offset) < start)
     }
+
+    /// Where to begin in a file of this length, the first that is not wholly left out.
+    pub(super) fn offset(&self, begun: usize, length: u64) -> u64 {
+        match self.0.iter().flatten().min() {
+            Some((file, _)) if begun < *file => length,
+            Some((file, offset)) if begun == *file => *offset,
+            _ => 0,
+        }
+    }
 }
 
 /// A search in progress.

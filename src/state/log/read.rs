@@ -197,6 +197,7 @@ impl Reader {
         let whole = self.offset - self.to as u64;
         if size < whole {
             // Cut by somebody else, a log rotation by copying: what is new stands at the start.
+            self.starts = Starts::default();
             self.restart_at(0);
             return Ok(size > 0);
         }
@@ -219,9 +220,10 @@ impl Reader {
     }
 
     fn begin(&mut self, source: Source) {
+        let length = source.file.metadata().map_or(0, |m| m.len());
         self.current = Some(source);
         self.begun += 1;
-        self.restart_at(0);
+        self.restart_at(self.starts.offset(self.begun, length));
     }
 
     fn restart_at(&mut self, offset: u64) {

@@ -109,6 +109,18 @@ fn the_last_lines_of_a_long_log() {
 }
 
 #[test]
+fn the_last_lines_are_found_without_reading_the_rest() {
+    use std::os::unix::fs::FileExt;
+    let (dir, mut reader) = log(&[("ctr.log", "")]);
+    // A hole that would take minutes to read.
+    let file = std::fs::OpenOptions::new().write(true).open(dir.path().join("log/ctr.log")).unwrap();
+    let text = format!("\n{}", records(0, &["OF 1", "OF 2"]));
+    file.write_all_at(text.as_bytes(), 1 << 40).unwrap();
+    reader.seek_last(1).unwrap();
+    assert_eq!(rest(&mut reader), ["O2\n"]);
+}
+
+#[test]
 fn damage_costs_only_itself() {
     let good = records(0, &["OF 1", "OF 2"]);
     let (first, second) = good.split_at(good.len() / 2);
@@ -146,6 +158,15 @@ fn half_a_record_is_waited_for() {
         std::fs::write(&path, records(0, &["OF n"])).unwrap();
         assert_eq!(rest(&mut reader), ["On\n"]);
     }
+}
+
+#[test]
+fn a_log_that_was_cut_is_read_from_its_start() {
+    let (dir, mut reader) = log(&[("ctr.log", &records(0, &["OF 1", "OF 2", "OF 3"]))]);
+    reader.seek_last(1).unwrap();
+    assert_eq!(rest(&mut reader), ["O3\n"]);
+    std::fs::write(dir.path().join("log/ctr.log"), records(0, &["OF n"])).unwrap();
+    assert_eq!(rest(&mut reader), ["On\n"]);
 }
 
 #[test]
