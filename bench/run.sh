@@ -1,9 +1,7 @@
 #!/bin/bash
 # Compares runr with podman (if installed) and with a shell pipeline, side by side in one run, and prints a markdown table.
 #
-#   bench/run.sh [PART…]          parts: latency detached exec parallel pull lists monitor end attach; all without an argument
-#   bench/run.sh [PART…]          parts: latency detached parallel pull lists monitor log end attach; all without an argument
-#   bench/run.sh [all | PART…]    parts: latency detached parallel pull lists monitor log end attach; all without an argument
+#   bench/run.sh [all | PART…]    parts: latency detached exec parallel pull lists monitor log end attach; all without an argument
 #
 # The table is the one in docs/performance.md.
 #
@@ -321,9 +319,7 @@ part_end() {
 attach_seconds() {
     local n times=()
     "$@" run -d -i --name echo --network none "$small" sh -c 'while read -r line; do echo "$line"; done' >/dev/null
-    for n in $(seq 10); do
-        times+=("$(seconds bash -c 'echo line | "$@" attach --sig-proxy=false echo | head -n 1' sh "$@")")
-    done
+    for n in $(seq 10); do times+=("$(seconds sh -c 'echo line | "$@" attach --sig-proxy=false echo | head -n 1' sh "$@")"); done
     "$@" rm -f -t 0 echo >/dev/null
     median "${times[@]}"
 }
@@ -338,9 +334,7 @@ part_attach() {
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(latency detached exec parallel pull lists monitor end attach)
-[ $# -gt 0 ] || parts=(latency detached parallel pull lists monitor log end attach)
-[ "${*:-all}" != all ] || parts=(latency detached parallel pull lists monitor log end attach)
+[ "${*:-all}" != all ] || parts=(latency detached exec parallel pull lists monitor log end attach)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2

@@ -43,6 +43,9 @@ impl<T: Serialize + DeserializeOwned> Job<T> {
         keep.extend([Some(user), mount].into_iter().flatten().map(|fd| fd.as_raw_fd()));
         let worker = Worker::fork(|socket| {
             answer(socket, &keep, || {
+                // Whoever is root there may see this process, with `--pid host`: it is not to be traced, nor its executable
+                // opened (CVE-2019-5736, CVE-2016-9962).
+                nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")?;
                 become_root_of(user, mount).doing(|| "enter the container's namespaces")?;
                 end_with_parent();
                 work()

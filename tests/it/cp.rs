@@ -548,11 +548,8 @@ fn a_name_service_of_the_image_is_never_loaded() {
         echo trap > $l/libnss_$n.so.2; done; done; echo 'passwd: files' > /etc/nsswitch.conf";
     running(&sandbox, "c", "", trap);
     let script = "strace -f -e trace=open,openat,openat2 -o trace runr cp -a c:/etc . && ! grep -q libnss trace";
-    if find_tool("strace").is_some() {
-        sandbox.sh(script).cwd(sandbox.path("work")).output().ok();
-    } else {
-        cp(&sandbox, &["-a", "c:/etc", "."]).output().ok();
-    }
+    let script = if find_tool("strace").is_some() { script } else { "runr cp -a c:/etc ." };
+    sandbox.sh(script).cwd(sandbox.path("work")).output().ok();
     sandbox.line("rm -f c").output().ok();
     sandbox.remove_tree(&sandbox.path("work/etc"));
 }
@@ -565,17 +562,38 @@ fn an_abandoned_copy_leaves_nothing_behind() {
     running(&sandbox, "c", "", "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null");
     // The sandbox itself checks that no process is left.
     assert_eq!(sandbox.sh("runr cp c:/big - | head -c 1000 | wc -c").output().ok().trim(), "1000");
-    for _ in 0..20 {
-        let copy = cp(&sandbox, &["c:/big", "big"]).spawn();
-        std::thread::sleep(Duration::from_millis(10));
-        copy.signal(nix::sys::signal::Signal::SIGKILL);
-        drop(copy.wait());
-        let copy = cp(&sandbox, &["big", "c:/copy"]).spawn();
-        std::thread::sleep(Duration::from_millis(5));
+    for round in 0..40 {
+        let paths = if round % 2 == 0 { ["c:/big", "big"] } else { ["big", "c:/copy"] };
+        let copy = cp(&sandbox, &paths).spawn();
+        std::thread::sleep(Duration::from_millis(10 - 5 * (round % 2)));
         copy.signal(nix::sys::signal::Signal::SIGKILL);
         drop(copy.wait());
     }
     cp(&sandbox, &["c:/big", "big"]).output().ok();
     assert_eq!(sandbox.path("work/big").metadata().unwrap().len(), 64 << 20);
+    sandbox.line("rm -f c").output().ok();
+}
+
+/// CVE-2019-5736, CVE-2016-9962: the process that copies is root of the container's user namespace, as the container is.
+#[test]
+fn the_copying_process_cannot_be_looked_into() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    work(&sandbox);
+    // All that the container can get hold of in a copying process, with the host's processes in sight.
+    let script = "dd if=/dev/zero of=/big bs=1M count=32 2>/dev/null; (while test ! -e /stop; do for p in /proc/[0-9]*; do \
+        case $(tr '\\0' ' ' < $p/cmdline 2>/dev/null) in *runr\\ cp*big*) echo seen >> /seen; \
+        ls -l $p/fd/ $p/exe 2>/dev/null | grep -e '->' >> /found; cat $p/environ >> /found 2>/dev/null;; esac; done; done) &";
+    running(&sandbox, "c", "--pid host --privileged", script);
+    for _ in 0..6 {
+        cp(&sandbox, &["c:/big", "big"]).output().ok();
+        cp(&sandbox, &["big", "c:/big2"]).output().ok();
+    }
+    let found = cp(&sandbox, &["c:/found", "-"]).output();
+    // The command itself is another user's process to the container, and so is its child.
+    assert!(!found.stdout.contains("->") && !found.stdout.contains("HOME="), "{}", found.stdout);
+    assert_eq!(cp(&sandbox, &["c:/seen", "-"]).output().code(), 0, "the test saw no copy at all");
+    // In the host's pid namespace the end of the first process is not everybody's.
+    cp(&sandbox, &["f", "c:/stop"]).output().ok();
     sandbox.line("rm -f c").output().ok();
 }

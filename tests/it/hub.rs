@@ -30,7 +30,7 @@ fn inside(name: &str) -> bool {
     let script = "mount --bind \"$1\" /etc/hosts && ip link set lo up && shift && exec \"$@\"";
     let run = sandbox.command("unshare").args(ids).args(["--mount", "--net", "sh", "-c", script, "sh"]).arg(hosts);
     let run = run.arg(std::env::current_exe().unwrap()).args(["--exact", &format!("hub::{name}"), "--nocapture"]);
-    let out = run.env(INSIDE, "1").output();
+    let out = run.env(INSIDE, "1").env("RUNR_TEST_BINARY", crate::support::sandbox::binary()).output();
     assert!(out.stdout.contains("1 passed"), "{}\n{}", out.stdout, out.stderr);
     out.ok();
     false

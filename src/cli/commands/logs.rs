@@ -70,7 +70,7 @@ impl Prefix {
         let record = &log.container.record;
         let word = if args.names { record.name.as_str() } else { short(&record.id) };
         let details = args.details.then(|| {
-            let attributes = log.settings.attributes(&record.options);
+            let attributes = log.settings.attributes(record);
             let pairs = attributes.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
             pairs.collect::<Vec<_>>().join(",") + " "
         });

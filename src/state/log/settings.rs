@@ -4,6 +4,7 @@ use super::journal;
 use crate::base::units::parse_bytes;
 use crate::base::{Doing, Error, Result};
 use crate::spec::ContainerOptions;
+use crate::state::record::ContainerRecord;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -145,7 +146,8 @@ impl Settings {
     }
 
     /// What `--details` shows, and docker's format carries in every record: the chosen labels and variables, and the tag.
-    pub fn attributes(&self, options: &ContainerOptions) -> BTreeMap<String, String> {
+    pub fn attributes(&self, record: &ContainerRecord) -> BTreeMap<String, String> {
+        let options = &record.options;
         let mut found = BTreeMap::new();
         for label in &self.labels {
             match label.split_once('=') {
@@ -157,8 +159,42 @@ impl Settings {
             let value = options.env.iter().rev().filter_map(|pair| pair.split_once('=')).find(|(n, _)| n == name);
             found.extend(value.map(|(n, v)| (n.to_owned(), v.to_owned())));
         }
-        found.extend(self.tag.iter().map(|tag| ("tag".to_owned(), tag.clone())));
+        found.extend(self.tag_of(record).map(|tag| ("tag".to_owned(), tag)));
         found
+    }
+
+    /// The tag with docker's fields filled in (`{{.Name}}`, `{{.ID}}` …); anything else in it stays as it is.
+    pub fn tag_of(&self, record: &ContainerRecord) -> Option<String> {
+        let image = record.image.as_ref();
+        let image_id = image.map_or_else(String::new, |i| i.id.to_string());
+        let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
+        let fields = [
+            (".ID", short(&record.id)),
+            (".FullID", record.id.clone()),
+            (".Name", record.name.clone()),
+            (".ImageID", short(image_id.trim_start_matches("sha256:"))),
+            (".ImageFullID", image_id.clone()),
+            (".ImageName", image.map_or_else(String::new, |i| i.name.clone())),
+            (".DaemonName", "runr".to_owned()),
+        ];
+        let mut rest = self.tag.as_deref()?;
+        let mut text = String::new();
+        while let Some((before, behind)) = rest.split_once("{{") {
+            text.push_str(before);
+            let action = behind.split_once("}}");
+            let value = action.and_then(|(name, _)| fields.iter().find(|(field, _)| *field == name.trim()));
+            rest = match (action, value) {
+                (Some((_, after)), Some((_, value))) => {
+                    text.push_str(value);
+                    after
+                }
+                _ => {
+                    text.push_str("{{");
+                    behind
+                }
+            };
+        }
+        Some(text + rest)
     }
 
     /// The log's file that is written now, for a container with this folder; `None` if the driver has none.

@@ -3,8 +3,8 @@
 
 use crate::base::fsx;
 use crate::base::units::boot_nanos;
-use crate::spec::ContainerOptions;
 use crate::state::log::{Format, Settings, Stream, files, json, k8s};
+use crate::state::record::ContainerRecord;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -54,10 +54,10 @@ struct Line {
 
 impl FileLog {
     /// `None` if the driver has no file.
-    pub(super) fn new(settings: &Settings, options: &ContainerOptions, folder: &Path) -> Option<Self> {
+    pub(super) fn new(settings: &Settings, record: &ContainerRecord, folder: &Path) -> Option<Self> {
         let encoder = match settings.driver.format()? {
             Format::K8s => Encoder::K8s,
-            Format::Json => Encoder::Json(json::Encoder { attributes: settings.attributes(options) }),
+            Format::Json => Encoder::Json(json::Encoder { attributes: settings.attributes(record) }),
         };
         Some(Self {
             path: settings.file(folder)?,

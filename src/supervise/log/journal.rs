@@ -28,7 +28,7 @@ pub(super) struct JournalLog {
 
 impl JournalLog {
     pub(super) fn new(record: &ContainerRecord, settings: &Settings, path: PathBuf) -> Self {
-        let common = journal::common(record, settings.tag.as_deref());
+        let common = journal::common(record, settings.tag_of(record).as_deref());
         Self { path, common, socket: None, entry: Vec::new(), lost: 0 }
     }
 

@@ -40,7 +40,7 @@ impl Log {
             Driver::None | Driver::Passthrough => Sink::Nowhere,
             Driver::Journald => Sink::Journal(Box::new(JournalLog::new(record, &settings, SOCKET.into()))),
             Driver::K8sFile | Driver::JsonFile | Driver::Local => {
-                FileLog::new(&settings, &record.options, folder).map_or(Sink::Nowhere, |log| Sink::File(Box::new(log)))
+                FileLog::new(&settings, record, folder).map_or(Sink::Nowhere, |log| Sink::File(Box::new(log)))
             }
         };
         Ok(Self { sink, stamper: Stamper::default() })

@@ -10,6 +10,7 @@ pub fn may_mount(name: &str) -> bool {
     }
     let sandbox = Sandbox::new();
     let run = sandbox.command("unshare").args(["--user", "--map-root-user", "--map-auto", "--mount"]);
+    let run = run.env("RUNR_TEST_BINARY", super::sandbox::binary());
     let out = run.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).output();
     assert!(out.stdout.contains("1 passed"), "{}\n{}", out.stdout, out.stderr);
     out.ok();
