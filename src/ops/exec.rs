@@ -9,6 +9,7 @@ use crate::supervise::control;
 use crate::supervise::protocol::{Report, Request};
 use crate::sys::channel::Channel;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 /// A fresh session id: 64 hex digits.
 pub fn new_id() -> Result<String> {
@@ -33,13 +34,15 @@ pub fn send(channel: &Channel, spec: &ExecSpec, fds: &[BorrowedFd<'_>]) -> Resul
     Err(Error::conflict("the container is not running any more"))
 }
 
+/// How long a monitor is waited for that may be stopped.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// The ids of a container's sessions, as its monitor knows them: a note on disk for each would make `exec` slower.
 pub fn sessions(container: &Container) -> Vec<String> {
     if !container.state.status.is_alive() {
         return Vec::new();
     }
-    let asked = control::connect_to(&container.folder).ok().flatten();
-    match asked.and_then(|channel| control::ask(&channel, &Request::Sessions).ok().flatten()) {
+    match control::ask_briefly(&container.folder, &Request::Sessions, PATIENCE) {
         Some(Report::Sessions { ids }) => ids,
         _ => Vec::new(),
     }

@@ -10,8 +10,12 @@ use crate::state::containers;
 use crate::sys::channel::Channel;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, socket};
+use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, setsockopt, socket,
+};
 use nix::sys::stat::Mode;
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -66,13 +70,20 @@ fn address(dir: &OwnedFd) -> Result<UnixAddr> {
 }
 
 /// Connects to the monitor of the container in `folder`; `None` when none listens there.
-fn try_connect(folder: &Path) -> Result<Option<Channel>> {
+fn try_connect(folder: &Path, patience: Option<Duration>) -> Result<Option<Channel>> {
     let dir = match open_folder(folder) {
         Ok(dir) => dir,
         Err(e) if e.is_missing() => return Ok(None),
         Err(e) => return Err(e),
     };
     let socket = new_socket(SockFlag::empty())?;
+    if let Some(patience) = patience {
+        let time = TimeVal::microseconds(i64::try_from(patience.as_micros()).unwrap_or(i64::MAX));
+        // Sending's is connect's, too.
+        setsockopt(&socket, ReceiveTimeout, &time)
+            .and_then(|()| setsockopt(&socket, SendTimeout, &time))
+            .doing(|| "set up socket")?;
+    }
     match connect(socket.as_raw_fd(), &address(&dir)?) {
         Ok(()) => {}
         Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(None),
@@ -95,7 +106,7 @@ fn try_connect(folder: &Path) -> Result<Option<Channel>> {
 /// being started is waited for.
 pub fn connect_to(folder: &Path) -> Result<Option<Channel>> {
     for _ in 0..6000 {
-        if let Some(channel) = try_connect(folder)? {
+        if let Some(channel) = try_connect(folder, None)? {
             return Ok(Some(channel));
         }
         if !containers::is_running(folder)? {
@@ -120,6 +131,12 @@ pub fn ask(channel: &Channel, request: &Request) -> Result<Option<Report>> {
         Some((report, _)) => Ok(Some(report)),
         None => Ok(None),
     }
+}
+
+/// [`ask`] for what is only to be shown: `None` as well when the monitor does not answer in time, because it is stopped.
+pub fn ask_briefly(folder: &Path, request: &Request, patience: Duration) -> Option<Report> {
+    let channel = try_connect(folder, Some(patience)).ok()??;
+    ask(&channel, request).ok()?
 }
 
 /// A running container's user namespace and mount namespace, from its monitor; `None` when it has none any more.

@@ -77,6 +77,7 @@ scripts! {
     commit "commit.sh" 0;
     database "database.bash" 4;
     exit_codes "exit-codes.sh" 0;
+    formats "formats.sh" 0;
     health "health.sh" 0;
     lifecycle "lifecycle.bash" 0;
     listing "listing.sh" 0;

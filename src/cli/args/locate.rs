@@ -190,7 +190,7 @@ mod tests {
         for (text, message, hint) in [
             ("volume ls", "volume ls: not supported yet", None),
             ("volume", "volume: not supported yet", None),
-            ("commit x", "commit: not supported yet", None),
+            ("build x", "build: not supported yet", None),
             ("volume frobnicate", "unknown command `volume frobnicate`", Some("see `runr --help`")),
             ("rnu x", "unknown command `rnu`", Some("did you mean `runr run`?")),
             ("versio", "unknown command `versio`", Some("did you mean `runr version`?")),

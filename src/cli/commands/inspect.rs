@@ -2,7 +2,7 @@
 
 use super::super::args::system::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
 use super::super::output::document;
-use super::super::template::Template;
+use super::super::template::{Template, add_fields};
 use super::super::{Context, Exit, typed};
 use super::select;
 use crate::base::{Error, Kind, Result};
@@ -10,7 +10,7 @@ use crate::image::Platform;
 use crate::ops::{container_inspect, image_list};
 use crate::store::Store;
 use clap::ArgMatches;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// What is to be shown of which objects.
 struct Query {
@@ -83,8 +83,9 @@ fn inspect(context: &mut Context, query: Query) -> Result<Exit> {
     // docker prints what there is before it says what there is not.
     match template {
         Some(template) => {
-            for document in &found {
-                context.out.line(&template.render(document)?)?;
+            for mut document in found {
+                show_unset(&mut document);
+                context.out.line(&template.render(&document)?)?;
             }
         }
         None => context.out.text(&document::pretty(&Value::Array(found))?)?,
@@ -111,6 +112,30 @@ fn one(store: &Store, name: &str, query: &Query) -> Result<Value> {
             Err(Error::not_found(format!("image `{name}` is not for platform `{platform}`")))
         }
         _ => Ok(document),
+    }
+}
+
+/// Gives a template the fields that docker's JSON leaves out when nobody set them, but which its templates find all the same:
+/// `{{if .State.Health}}` asks whether there is a health check.
+fn show_unset(document: &mut Value) {
+    let unset = [
+        ("", "SizeRw", Value::Null),
+        ("", "SizeRootFs", Value::Null),
+        ("/State", "Health", Value::Null),
+        ("/State", "Healthcheck", Value::Null),
+        ("/Config", "ExposedPorts", json!({})),
+        ("/Config", "Healthcheck", Value::Null),
+        ("/Config", "MacAddress", "".into()),
+        ("/Config", "Shell", json!([])),
+        ("/Config", "StopSignal", "".into()),
+        ("/HostConfig", "StorageOpt", json!({})),
+    ];
+    for (object, key, value) in unset {
+        if let Some(Value::Object(map)) = document.pointer_mut(object)
+            && !map.contains_key(key)
+        {
+            add_fields(map, Map::from_iter([(key.to_owned(), value)]));
+        }
     }
 }
 

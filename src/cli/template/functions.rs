@@ -2,7 +2,7 @@
 
 use super::printf::printf;
 use super::value::{compare, json, print, truth, type_name};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::cmp::Ordering;
 
 /// A function's name and how many arguments it takes, at least and at most.
@@ -180,7 +180,8 @@ fn length(value: &Value) -> Result<usize, String> {
         Value::String(s) => Ok(s.len()),
         Value::Array(a) => Ok(a.len()),
         Value::Object(o) => Ok(o.len()),
-        Value::Null => Err("len of nil pointer".to_owned()),
+        // Go prints a list or a map that nobody set as null, too.
+        Value::Null => Ok(0),
         other => Err(format!("len of type {}", type_name(other))),
     }
 }
@@ -189,9 +190,9 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
     let mut value = value.clone();
     for key in keys {
         value = match &value {
+            Value::Null if key.is_string() => "".into(),
             Value::Null => return Err("index of untyped nil".to_owned()),
-            // A missing key is Go's zero value.
-            Value::Object(map) => map.get(text(key)?).cloned().unwrap_or_default(),
+            Value::Object(map) => map.get(text(key)?).cloned().unwrap_or_else(|| zero(map)),
             Value::Array(list) => {
                 let at =
                     key.as_i64().ok_or_else(|| format!("cannot index slice/array with type {}", type_name(key)))?;
@@ -206,6 +207,11 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
         };
     }
     Ok(value)
+}
+
+/// What Go's map has for a missing key, the zero of its type: an empty text in one of texts, such as labels.
+fn zero(map: &Map<String, Value>) -> Value {
+    if map.values().all(Value::is_string) { "".into() } else { Value::Null }
 }
 
 fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {

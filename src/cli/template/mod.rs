@@ -80,7 +80,7 @@ mod tests {
     fn data() -> Value {
         json!({
             "Name": "web", "Id": "0123456789abcdef", "Size": 1234, "Ratio": 0.5, "On": true, "Off": false, "None": null,
-            "List": ["b", "a"], "Empty": [], "Map": {"y": 2, "x": 1}, "State": {"Status": "running", "Pid": 7},
+            "List": ["b", "a"], "Empty": [], "Map": {"y": 2, "x": 1}, "Texts": {"a": "b"}, "State": {"Status": "running", "Pid": 7},
             "Mounts": [{"Type": "bind", "Source": "/a"}, {"Type": "tmpfs", "Source": ""}], "Nested": [[1, 2], [3]],
         })
     }
@@ -137,6 +137,8 @@ mod tests {
             ("{{join .List \",\"}} {{.List | len}}", "b,a 2"),
             ("{{truncate .Id 4}} {{split \"a:b\" \":\"}} {{index (split \"a:b\" \":\") 1}}", "0123 [a b] b"),
             ("[{{pad .Name 1 2}}] {{println .Name 1}}", "[ web  ] web 1\n"),
+            ("{{len .None}} [{{index .None \"x\"}}]", "0 []"),
+            ("[{{index .Texts \"no\"}}{{if index .Texts \"no\"}}yes{{end}}]", "[]"),
             (
                 "{{index .Map \"x\"}} {{index .Nested 0 1}} {{(index .Mounts 0).Source}} {{index .Map \"no\"}}",
                 "1 2 /a <no value>",

@@ -5,6 +5,7 @@ mod config;
 mod host;
 
 use super::container_list::{self, ImageSizes};
+use super::exec;
 use crate::base::Result;
 use crate::spec::caps::{self, CapSet};
 use crate::spec::options::{Mount, MountKind};
@@ -23,7 +24,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// Errors: `NotFound`; `Corrupt` for a damaged record.
 pub fn inspect(store: &Store, word: &str, size: bool) -> Result<Value> {
     let container = Containers::new(store.paths()).find(word)?;
-    let mut document = document(&container);
+    let mut document = document(&container, &exec::sessions(&container));
     if size && let Value::Object(map) = &mut document {
         let written = container_list::written_bytes(&container)?;
         let image = ImageSizes::load(store)?.of(&container).unwrap_or(0);
@@ -33,12 +34,11 @@ pub fn inspect(store: &Store, word: &str, size: bool) -> Result<Value> {
     Ok(document)
 }
 
-fn document(container: &Container) -> Value {
+fn document(container: &Container, sessions: &[String]) -> Value {
     let (record, options) = (&container.record, &container.record.options);
     let folder = &container.folder;
     let (path, arguments) = record.command.split_first().map_or(("", &[][..]), |(p, rest)| (p.as_str(), rest));
     let image_name = record.image.as_ref().map_or("", |i| i.name.as_str());
-    let sessions = &container.state.sessions;
     let network = options.network.as_deref().unwrap_or("host");
     let (bounding, effective) = capabilities(container);
     json!({
@@ -69,7 +69,7 @@ fn document(container: &Container) -> Value {
         "AppArmorProfile": "",
         "EffectiveCaps": effective,
         "BoundingCaps": bounding,
-        "ExecIDs": if sessions.is_empty() { Value::Null } else { json!(sessions) },
+        "ExecIDs": sessions,
         "HostConfig": host::host_config(container),
         "GraphDriver": {
             "Data": {"UpperDir": folder.join("upper"), "WorkDir": folder.join("work"), "MergedDir": folder.join("root")},
