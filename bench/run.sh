@@ -205,26 +205,30 @@ part_pull() {
     row '… peak memory of its processes' "$peak" "$their_peak"
 }
 
-# `ps -a` and `images` with 500 of each.
+# `images` with 500 of them; `ps` with 1,000 containers, of which 50 run.
 part_lists() {
-    local ours_images ours_ps their_images='' their_ps=''
+    local ours_images ours_ps ours_all their_images='' their_all=''
     small_image
     python3 "$here/make_image.py" many "$work/many" 500
     seq 500 | xargs -P 4 -I{} skopeo copy -q --insecure-policy --dest-tls-verify=false \
         "oci:$work/many:t{}" "docker://$registry/many:t{}"
     runr pull -q --all-tags "$registry/many" >/dev/null
-    for _ in $(seq 500); do runr run --network none "$small" true; done
+    for _ in $(seq 950); do runr create --network none "$small" true >/dev/null; done
+    for _ in $(seq 50); do runr run -d --network none "$small" sleep 3600 >/dev/null; done
     ours_images=$(median_ms 50 "$RUNR" --root "$work/runr" images)
-    ours_ps=$(median_ms 50 "$RUNR" --root "$work/runr" ps -a)
+    ours_ps=$(median_ms 50 "$RUNR" --root "$work/runr" ps)
+    ours_all=$(median_ms 50 "$RUNR" --root "$work/runr" ps -a)
+    runr rm -f -a -t 0 >/dev/null
     if [ $have_podman = yes ]; then
         # Not --all-tags: podman 4 forgets --tls-verify there.
         for n in $(seq 500); do podman pull -q --tls-verify=false "$registry/many:t$n" >/dev/null; done
-        for _ in $(seq 500); do podman create --network none "$small" true >/dev/null; done
+        for _ in $(seq 1000); do podman create --network none "$small" true >/dev/null; done
         their_images=$(median_ms 10 podman "${podman_flags[@]}" images)
-        their_ps=$(median_ms 10 podman "${podman_flags[@]}" ps -a)
+        their_all=$(median_ms 10 podman "${podman_flags[@]}" ps -a)
     fi
     row "\`images\` with 500 images" "$ours_images" "$their_images"
-    row "\`ps -a\` with 500 containers" "$ours_ps" "$their_ps"
+    row "\`ps\` with 1,000 containers, 50 of them running" "$ours_ps"
+    row "\`ps -a\` with 1,000 containers" "$ours_all" "$their_all"
 }
 
 # The private memory of the process that watches an idle container (podman: conmon).
