@@ -1,7 +1,7 @@
 #!/bin/bash
 # Compares runr with podman (if installed) and with a shell pipeline, side by side in one run, and prints a markdown table.
 #
-#   bench/run.sh [all | PART…]    parts: latency detached exec parallel pull lists monitor log; all without an argument
+#   bench/run.sh [all | PART…]    parts: latency detached exec parallel pull lists monitor log end attach; all without an argument
 #
 # The table is the one in docs/performance.md.
 #
@@ -279,10 +279,62 @@ sys.stdout.buffer.write(line * (100_000_000 // len(line)))' >"$work/lines"
     row '1 GB of output in lines of 98 bytes into the log, median of 3' "$(rate "$(median "${ours[@]}")")" "$theirs"
 }
 
+# The end of containers: a stop of one that obeys, the removal of a hundred that run.
+obedient='trap "exit 0" TERM; while :; do sleep 1 & wait $!; done'
+
+# stop_seconds COMMAND…: median time of `COMMAND stop` for a container that ends at once when it is told to.
+stop_seconds() {
+    local n times=()
+    for n in $(seq 10); do
+        "$@" run -d --name "stop$n" --network none "$small" sh -c "$obedient" >/dev/null
+        sleep 0.3
+        times+=("$(seconds "$@" stop "stop$n")")
+        "$@" rm "stop$n" >/dev/null
+    done
+    median "${times[@]}"
+}
+
+# remove_seconds COMMAND…: time of `COMMAND rm -f` for a hundred that run.
+remove_seconds() {
+    local n names=()
+    for n in $(seq 100); do
+        "$@" run -d --name "rm$n" --network none "$small" sleep 600 >/dev/null
+        names+=("rm$n")
+    done
+    seconds "$@" rm -f -t 0 "${names[@]}"
+}
+
+part_end() {
+    local ours theirs=''
+    small_image
+    ours=$(ms "$(stop_seconds runr)")
+    if [ $have_podman = yes ]; then theirs=$(ms "$(stop_seconds podman)"); fi
+    row "\`stop\` of a container that obeys at once" "$ours" "$theirs"
+    ours=$(sec "$(remove_seconds runr)")
+    if [ $have_podman = yes ]; then theirs=$(sec "$(remove_seconds podman)"); fi
+    row "\`rm -f\` of 100 that run" "$ours" "$theirs"
+}
+
+# The way from a client's stdin through an attached container and back, the client's start included.
+attach_seconds() {
+    local n times=()
+    "$@" run -d -i --name echo --network none "$small" sh -c 'while read -r line; do echo "$line"; done' >/dev/null
+    for n in $(seq 10); do times+=("$(seconds sh -c 'echo line | "$@" attach --sig-proxy=false echo | head -n 1' sh "$@")"); done
+    "$@" rm -f -t 0 echo >/dev/null
+    median "${times[@]}"
+}
+
+part_attach() {
+    local ours
+    small_image
+    ours=$(ms "$(attach_seconds "$RUNR" --root "$work/runr")")
+    row "\`attach\`, a line in and its echo out" "$ours"
+}
+
 # --- all of it ---------------------------------------------------------------------------------------------------------
 
 parts=("$@")
-[ "${*:-all}" != all ] || parts=(latency detached exec parallel pull lists monitor log)
+[ "${*:-all}" != all ] || parts=(latency detached exec parallel pull lists monitor log end attach)
 start_registry
 for part in "${parts[@]}"; do
     echo "bench: $part" >&2

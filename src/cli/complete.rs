@@ -4,7 +4,7 @@
 use super::args::{COMMANDS, CommandEntry, GROUPS, find};
 use super::config::Config;
 use crate::ops::{container_list, image_list};
-use crate::state::Entry;
+use crate::state::{Entry, Status};
 use crate::store::Store;
 use clap::{Arg, ArgAction, Command};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -173,10 +173,13 @@ fn offer(arg: Arg, command: &'static str, config: &Config) -> Arg {
         // Whoever types must not see an error, and an empty list is the truth about a store that cannot be read.
         let Ok(store) = Store::open(&root) else { return Vec::new() };
         let mut names = Vec::new();
-        if matches!(command, "rm" | "inspect" | "container inspect") {
-            names.extend(containers(&store));
+        if let Some(fits) = containers_for(command) {
+            names.extend(containers(&store, fits));
         }
-        if matches!(command, "run" | "pull" | "rmi" | "images" | "inspect" | "image inspect") {
+        if matches!(
+            command,
+            "run" | "create" | "pull" | "rmi" | "images" | "inspect" | "image inspect" | "image exists" | "image diff"
+        ) {
             names.extend(images(&store));
         }
         names.into_iter().map(CompletionCandidate::new).collect()
@@ -188,15 +191,28 @@ fn images(store: &Store) -> Vec<String> {
     images.iter().flat_map(|image| &image.names).map(image_list::familiar).collect()
 }
 
-fn containers(store: &Store) -> Vec<String> {
+/// Which containers a command can do something with.
+fn containers_for(command: &str) -> Option<fn(Status) -> bool> {
+    Some(match command {
+        "stop" | "kill" | "exec" | "attach" | "top" | "stats" | "healthcheck run" => Status::is_alive,
+        "pause" => |status| status == Status::Running,
+        "unpause" => |status| status == Status::Paused,
+        "start" => |status| !status.is_alive(),
+        "rm" | "inspect" | "container inspect" | "container exists" | "container clone" | "port" | "logs" | "wait"
+        | "restart" | "rename" | "update" | "cp" | "commit" | "diff" | "container diff" | "export" | "mount"
+        | "unmount" | "container cleanup" => |_| true,
+        _ => return None,
+    })
+}
+
+fn containers(store: &Store, fits: fn(Status) -> bool) -> Vec<String> {
     let entries = container_list::all(store).unwrap_or_default();
-    entries
-        .into_iter()
-        .map(|entry| match entry {
-            Entry::Good(container) => container.record.name.clone(),
-            Entry::Damaged { id, .. } => id,
-        })
-        .collect()
+    let name = |entry| match entry {
+        Entry::Good(container) => fits(container.state.status).then(|| container.record.name.clone()),
+        // What is damaged can be removed.
+        Entry::Damaged { id, .. } => fits(Status::Exited).then_some(id),
+    };
+    entries.into_iter().filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -209,6 +225,22 @@ mod tests {
         let config = Config::load(Globals { root: Some(dir.path().into()), ..Globals::default() }).unwrap();
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         candidates(&words, &config).into_iter().map(|c| c.word).collect()
+    }
+
+    #[test]
+    fn containers_are_offered_where_they_fit() {
+        let fits = |command: &str, status: Status| containers_for(command).is_some_and(|fits| fits(status));
+        for (command, running, paused, exited) in [
+            ("stop", true, true, false),
+            ("start", false, false, true),
+            ("pause", true, false, false),
+            ("unpause", false, true, false),
+            ("logs", true, true, true),
+            ("pull", false, false, false),
+        ] {
+            let offered = [Status::Running, Status::Paused, Status::Exited].map(|status| fits(command, status));
+            assert_eq!(offered, [running, paused, exited], "{command}");
+        }
     }
 
     #[test]

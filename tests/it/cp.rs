@@ -1,7 +1,6 @@
 //! `runr cp`: docker's rules for names, owners, and every way out of a container that `docker cp` once had.
 
-use crate::support::need::find_tool;
-use crate::support::{Entry, Layer, Run, Sandbox, layer::Kind};
+use crate::support::{Entry, Layer, Run, Sandbox, layer::Kind, need::find_tool};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
@@ -29,8 +28,7 @@ fn running(sandbox: &Sandbox, name: &str, flags: &str, script: &str) {
 
 /// A container that ran a script and stands there stopped.
 fn stopped(sandbox: &Sandbox, name: &str, script: &str) {
-    let run = sandbox.runr(["run", "--network", "none", "--name", name, "busybox", "sh", "-c", script]);
-    run.output().ok();
+    sandbox.runr(["run", "--network", "none", "--name", name, "busybox", "sh", "-c", script]).output().ok();
 }
 
 fn cp(sandbox: &Sandbox, args: &[&str]) -> Run {
@@ -43,14 +41,13 @@ fn listing(tar: &[u8]) -> Vec<String> {
     let entries = archive.entries().unwrap().map(|entry| {
         let entry = entry.unwrap();
         let header = entry.header();
+        let (uid, gid) = (header.uid().unwrap(), header.gid().unwrap());
         format!(
-            "{} {} {:o} {}:{} {} {}",
+            "{} {} {:o} {uid}:{gid} {} {}",
             // podman leaves the slash of directories out.
             String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/'),
             char::from(header.entry_type().as_byte()),
             header.mode().unwrap(),
-            header.uid().unwrap(),
-            header.gid().unwrap(),
             entry.size(),
             entry.link_name_bytes().map(|l| String::from_utf8_lossy(&l).into_owned()).unwrap_or_default(),
         )
@@ -566,14 +563,12 @@ fn an_abandoned_copy_leaves_nothing_behind() {
     // The sandbox itself checks that no process is left.
     assert_eq!(sandbox.sh("runr cp c:/big - | head -c 1000 | wc -c").output().ok().trim(), "1000");
     for _ in 0..20 {
-        let copy = cp(&sandbox, &["c:/big", "big"]).spawn();
-        std::thread::sleep(Duration::from_millis(10));
-        copy.signal(nix::sys::signal::Signal::SIGKILL);
-        drop(copy.wait());
-        let copy = cp(&sandbox, &["big", "c:/copy"]).spawn();
-        std::thread::sleep(Duration::from_millis(5));
-        copy.signal(nix::sys::signal::Signal::SIGKILL);
-        drop(copy.wait());
+        for (args, wait) in [(["c:/big", "big"], 10), (["big", "c:/copy"], 5)] {
+            let copy = cp(&sandbox, &args).spawn();
+            std::thread::sleep(Duration::from_millis(wait));
+            copy.signal(nix::sys::signal::Signal::SIGKILL);
+            drop(copy.wait());
+        }
     }
     cp(&sandbox, &["c:/big", "big"]).output().ok();
     assert_eq!(sandbox.path("work/big").metadata().unwrap().len(), 64 << 20);

@@ -121,7 +121,7 @@ fn whether_something_exists_is_the_exit_status() {
         ("container exists c", 0),
         (&*format!("container exists {}", &id[..10]), 0),
         ("container exists --external c", 0),
-        ("container exists d", 1),
+        ("container exists nothing", 1),
         ("container exists a/b", 1),
         ("image exists busybox", 0),
         ("image exists busybox:nothing", 1),
@@ -130,7 +130,7 @@ fn whether_something_exists_is_the_exit_status() {
         ("port --all", 0),
         ("port c 80", 125),
         ("port c 80/http", 125),
-        ("port d", 125),
+        ("port nothing", 125),
         ("container exists", 125),
     ] {
         assert_eq!(sandbox.line(args).output().exits(code), "", "{args}");

@@ -74,7 +74,7 @@ fn the_foreground_and_terminals_are_logged_too() {
 fn lines_and_times_choose() {
     need!(userns, shell);
     let sandbox = sandbox();
-    ended(&sandbox, "a", "", "for i in 1 2 3; do echo $i; sleep 0.05; done; echo e >&2; printf 4");
+    ended(&sandbox, "a", "", "for i in 1 2 3; do echo $i; sleep 0.1; done; echo e >&2; sleep 0.1; printf 4");
     let all = streams(&sandbox, "a");
     assert_eq!(all, ("1\n2\n3\n4".into(), "e\n".into()));
     for (args, out, err) in [
@@ -110,7 +110,7 @@ fn several_containers_are_told_apart() {
     need!(userns, shell);
     let sandbox = sandbox();
     ended(&sandbox, "a", "", "echo 1; printf 2");
-    ended(&sandbox, "b", "", "echo 3; echo 4 >&2");
+    ended(&sandbox, "b", "", "echo 3; sleep 0.1; echo 4 >&2");
     assert_eq!(streams(&sandbox, "--names a b"), ("a 1\na 2b 3\n".into(), "b 4\n".into()));
     let id = sandbox.line("inspect -f {{.Id}} b").output().ok();
     let short = &id[..12];

@@ -47,7 +47,7 @@ fn processes_have_the_numbers_and_names_of_the_container() {
             "top c",
             "runr: top can only be used on running containers: `c` is exited\nhint: start it with `runr start c`\n",
         ),
-        ("top d", "runr: no such container: d\n"),
+        ("top nothing", "runr: no such container: nothing\n"),
         ("top", "runr: top: missing argument: CONTAINER\nhint: see `runr top --help`\n"),
     ] {
         assert_eq!(sandbox.line(args).output().fails(125), words, "{args}");
