@@ -277,7 +277,7 @@ fn a_killed_client_leaves_no_process() {
     assert_eq!(running.wait().code(), 137);
     until("no process", || processes(&sandbox).is_empty());
     // One that is told nicely, and one with a terminal.
-    for (flags, signal) in [("", Signal::SIGTERM), ("-i", Signal::SIGINT), ("-t", Signal::SIGHUP)] {
+    for (flags, signal) in [("", Signal::SIGTERM), ("-i", Signal::SIGINT), ("-t", Signal::SIGUSR1)] {
         let running = sandbox.runr(["exec"]).args(flags.split_whitespace()).args(["c", "sleep", "405"]).spawn();
         until("the process", || processes(&sandbox).contains("405"));
         running.signal(signal);
