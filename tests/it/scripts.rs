@@ -29,10 +29,9 @@ fn with_podman(name: &str) -> Output {
     let wrapper = format!("#!/bin/sh\nCONTAINERS_CONF={} exec podman \"$@\"\n", conf.display());
     let wrapper = sandbox.write("bin/docker", wrapper);
     std::fs::set_permissions(wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
-    sandbox
-        .sh(&format!("docker load -qi {} && docker tag localhost/busybox docker.io/library/busybox", archive.display()))
-        .output()
-        .ok();
+    // podman gives a name without a registry to `localhost`; the scripts' is Docker Hub's.
+    let load = "docker load -qi base.tar && docker tag localhost/busybox docker.io/library/busybox";
+    sandbox.sh(&format!("{load} && docker rmi localhost/busybox")).cwd(sandbox.dir()).output().ok();
     let out = run(&sandbox, name);
     drop(sandbox.sh("docker rm -fa -t 0; docker system reset -f").output());
     out
