@@ -178,6 +178,9 @@ forget_pulled() {
     if [ $have_podman = yes ]; then podman rmi -f "$registry/big:1" >/dev/null 2>&1 || true; fi
     # What is still to be written of one must not slow down the next.
     sync
+    # What was removed and written before is not this pull's.
+    sync
+    sleep 3
 }
 
 part_pull() {
