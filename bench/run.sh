@@ -136,7 +136,7 @@ part_exec() {
         theirs=$(median_ms 20 podman "${podman_flags[@]}" exec joined true)
         podman rm -f -t 0 joined >/dev/null
     fi
-    row '`exec … true` in a running container, median' "$ours" "$theirs"
+    row "\`exec … true\` in a running container, median" "$ours" "$theirs"
 }
 
 # at_once COMMAND…: 50 of them; prints the wall time until the last has ended, and how many failed.
@@ -177,8 +177,6 @@ forget_pulled() {
     "$RUNR" __rmtree "$work/pulled"
     if [ $have_podman = yes ]; then podman rmi -f "$registry/big:1" >/dev/null 2>&1 || true; fi
     # What is still to be written of one must not slow down the next.
-    sync
-    # What was removed and written before is not this pull's.
     sync
     sleep 3
 }
@@ -327,6 +325,7 @@ part_end() {
 attach_seconds() {
     local n times=()
     for n in $(seq 10); do
+        # shellcheck disable=SC2016  # the shell in the container expands it
         "$@" run -d -i --name "echo$n" --network none "$small" sh -c 'read -r line; echo "$line"' >/dev/null
         sleep 0.1
         times+=("$(seconds sh -c 'echo line | "$@"' sh "$@" attach "echo$n")")
