@@ -47,6 +47,10 @@ fn run(sandbox: &Sandbox, name: &str) -> Output {
 #[track_caller]
 fn same(name: &str, status: i32) {
     need!(userns, shell);
+    if std::fs::read_to_string(script(name)).unwrap().contains(" -u ") {
+        // It becomes another user.
+        need!(subids);
+    }
     let ours = with_runr(name);
     assert_eq!(ours.code(), status, "{name} with runr: {}\n{}", ours.stdout, ours.stderr);
     // podman as root may not set the limits that it wants to everywhere, and needs subordinate ids otherwise.
