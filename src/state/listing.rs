@@ -96,6 +96,5 @@ impl ContainerState {
     pub(super) fn monitor_is_gone(&mut self) {
         self.status = Status::Exited;
         self.exit_code.get_or_insert(137);
-        self.sessions.clear();
     }
 }

@@ -197,9 +197,6 @@ pub struct ContainerState {
     /// The health check, when there is one.
     #[serde(default)]
     pub health: Option<Health>,
-    /// Ids of its exec sessions.
-    #[serde(default)]
-    pub sessions: Vec<String>,
 }
 
 impl ContainerState {
@@ -219,7 +216,6 @@ impl ContainerState {
             restart_count: 0,
             stopped_by_user: false,
             health: None,
-            sessions: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::detach::DetachKeys;
 use super::process::Stdio;
 use super::protocol::{Report, Request};
-use crate::base::{Doing, Error, Result};
+use crate::base::{Doing, Result};
 use crate::sys::channel::Channel;
 use crate::sys::term;
 use nix::errno::Errno;
@@ -225,9 +225,4 @@ impl Relay {
         }
         Passed::Bytes
     }
-}
-
-/// What an error of a container's start means to `cli::exit` is in its kind; this names the object.
-pub fn explain(e: Error, name: &str) -> Error {
-    e.step(format!("run `{name}`"))
 }

@@ -10,7 +10,7 @@
 use super::descendants;
 use super::output::{Lost, Output};
 use super::process::{Process, give_input};
-use super::stream::{Input, Progress};
+use super::stream::Input;
 use crate::base::{Doing, Error, Result};
 use crate::runtime::exec::{self, ExecSpec, Executing, Starting};
 use crate::runtime::launch::Streams;
@@ -207,16 +207,7 @@ impl Exec {
                 output.close_source();
             }
         }
-        self.inputs.retain_mut(|input| {
-            for _ in 0..pieces {
-                match input.step() {
-                    Progress::More => {}
-                    Progress::Wait => return true,
-                    Progress::Done => return false,
-                }
-            }
-            true
-        });
+        self.inputs.retain_mut(|input| input.pump(pieces));
     }
 
     /// A child of the monitor's has ended; true if it was this session's process.

@@ -45,7 +45,6 @@ pub(super) fn ended(service: Service, code: i32) -> i32 {
         state.cgroup = None;
         state.exit_code = Some(code);
         state.finished = Some(now());
-        state.sessions.clear();
         let _ = assignment.write_state(&state);
         None
     };

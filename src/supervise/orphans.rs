@@ -61,7 +61,6 @@ pub fn settle(store: &Store, container: &Container) -> Result<()> {
     state.process = None;
     state.monitor = None;
     state.cgroup = None;
-    state.sessions.clear();
     state.finished.get_or_insert_with(super::finish::now);
     // Lost in a power cut, it is found again: nothing has to wait for the disk.
     containers::write_state(&folder, &state, Durability::Cached)

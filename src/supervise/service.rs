@@ -15,7 +15,7 @@ use super::protocol::Report;
 use super::restart::{self, BackOff};
 use super::session::{OWNER, Session};
 use super::sessions::Execs;
-use super::stream::{Input, Progress, is_readable};
+use super::stream::{Input, is_readable};
 use crate::base::{Error, Kind, units};
 use crate::state::log::Stream;
 use crate::state::record::{ContainerState, HealthStatus, ProcessIdentity, Status};
@@ -225,16 +225,7 @@ impl Service {
         for lost in lost {
             self.reader_lost(lost);
         }
-        self.inputs.retain_mut(|input| {
-            for _ in 0..pieces {
-                match input.step() {
-                    Progress::More => {}
-                    Progress::Wait => return true,
-                    Progress::Done => return false,
-                }
-            }
-            true
-        });
+        self.inputs.retain_mut(|input| input.pump(pieces));
     }
 
     /// Carries what is left after the end; true when nothing waits for a reader any more. With `--pid host` something may

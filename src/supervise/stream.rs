@@ -58,7 +58,7 @@ pub(super) struct Input {
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+enum Progress {
     /// There may be more to do at once.
     More,
     /// Nothing to do until poll says so.
@@ -83,7 +83,7 @@ impl Input {
     }
 
     /// Writes what is waiting, else reads the next piece.
-    pub(super) fn step(&mut self) -> Progress {
+    fn step(&mut self) -> Progress {
         if self.written < self.buffer.len() {
             return self.write();
         }
@@ -111,6 +111,18 @@ impl Input {
             Err(Errno::EAGAIN) => Progress::Wait,
             Err(_) => Progress::Done,
         }
+    }
+
+    /// Moves at most `pieces` for as long as none would block; false when it is done.
+    pub(super) fn pump(&mut self, pieces: usize) -> bool {
+        for _ in 0..pieces {
+            match self.step() {
+                Progress::More => {}
+                Progress::Wait => return true,
+                Progress::Done => return false,
+            }
+        }
+        true
     }
 
     fn write(&mut self) -> Progress {
