@@ -40,6 +40,8 @@ const AT_ONCE: usize = 200;
 const WAIT_NANOS: u64 = 200_000_000;
 /// A monitor that has not ended so long after its container was to be killed is stuck.
 const PATIENCE_SECONDS: i64 = 30;
+/// How often a monitor that is waited for is looked at.
+const LOOK_MILLIS: u64 = 500;
 
 /// Removes containers by name or id. One answer for each word, in their order: the full id, or why it is still there.
 ///
@@ -101,17 +103,25 @@ fn begin(store: &Store, word: &str, options: RemoveOptions, seen: &mut Vec<Strin
     if options.force {
         end_stopped_monitor(store, &id);
     }
-    let step = begin_one(&folder, word, &id, options).map_err(|e| gone(e, word))?;
+    let mut step = begin_one(&folder, word, &id, options);
+    // It was stopped a moment ago, or is about to be: a SIGSTOP takes its time to arrive on a busy machine.
+    if step.is_err() && options.force && end_stopped_monitor(store, &id) {
+        step = wait_for_lock(&folder).map(Step::Locked);
+    }
+    let step = step.map_err(|e| gone(e, word))?;
     seen.push(id.clone());
     Ok((id, step))
 }
 
-/// A monitor that somebody stopped would be waited for in vain. What it leaves is found by its record.
-fn end_stopped_monitor(store: &Store, id: &str) {
-    let state = Containers::new(store.paths()).load(id).map(|container| container.state);
-    if let Some(monitor) = state.ok().and_then(|state| state.monitor).filter(ProcessIdentity::is_stopped) {
-        kill(&monitor);
-    }
+/// A monitor that somebody stopped would be waited for in vain. What it leaves is found by its record. False when it is not
+/// stopped.
+fn end_stopped_monitor(store: &Store, id: &str) -> bool {
+    let monitor = monitor_of(store, id).filter(ProcessIdentity::is_stopped);
+    monitor.inspect(kill).is_some()
+}
+
+fn monitor_of(store: &Store, id: &str) -> Option<ProcessIdentity> {
+    Containers::new(store.paths()).load(id).ok()?.state.monitor
 }
 
 fn begin_one(folder: &Path, word: &str, id: &str, options: RemoveOptions) -> Result<Step> {
@@ -140,7 +150,8 @@ fn finish(store: &Store, id: &str, channel: &Channel, options: RemoveOptions) ->
         Some(seconds) if seconds < 0 => None,
         seconds => Some(seconds.unwrap_or(0).saturating_add(PATIENCE_SECONDS)),
     };
-    if hears_the_end(channel, patience)? {
+    let monitor = monitor_of(store, id);
+    if hears_the_end(channel, patience, monitor.as_ref())? {
         // An older monitor does not know of removing.
         return match wait_for_lock(&folder) {
             Err(e) if e.is_missing() => Ok(None),
@@ -148,8 +159,7 @@ fn finish(store: &Store, id: &str, channel: &Channel, options: RemoveOptions) ->
         };
     }
     // Stuck or stopped: its container goes with it.
-    let state = Containers::new(store.paths()).load(id).map(|container| container.state);
-    if let Some(monitor) = state.ok().and_then(|s| s.monitor) {
+    if let Some(monitor) = monitor {
         kill(&monitor);
     }
     match wait_for_lock(&folder) {
@@ -165,18 +175,22 @@ fn kill(process: &ProcessIdentity) {
     });
 }
 
-/// Waits until the monitor says that all is over, or is gone; false when that takes longer than `seconds`.
-fn hears_the_end(channel: &Channel, seconds: Option<i64>) -> Result<bool> {
+/// Waits until the monitor says that all is over, or is gone; false when that takes longer than `seconds` or the monitor is
+/// stopped. On a busy machine a SIGSTOP takes its time to arrive, so a look before the waiting is not enough.
+fn hears_the_end(channel: &Channel, seconds: Option<i64>, monitor: Option<&ProcessIdentity>) -> Result<bool> {
     use crate::supervise::protocol::Report;
     let until = seconds.map(|s| units::boot_nanos().saturating_add(s.unsigned_abs().saturating_mul(1_000_000_000)));
     loop {
-        let timeout = match until.map(|until| until.saturating_sub(units::boot_nanos()).div_ceil(1_000_000)) {
-            Some(0) => return Ok(false),
-            Some(left) => PollTimeout::try_from(left.min(3_600_000) as i32).unwrap_or(PollTimeout::MAX),
-            None => PollTimeout::NONE,
-        };
+        let left = until.map_or(LOOK_MILLIS, |until| until.saturating_sub(units::boot_nanos()).div_ceil(1_000_000));
+        if left == 0 {
+            return Ok(false);
+        }
+        let timeout = PollTimeout::try_from(left.min(LOOK_MILLIS) as i32).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, timeout).unwrap_or(0) == 0 {
+            if monitor.is_some_and(ProcessIdentity::is_stopped) {
+                return Ok(false);
+            }
             continue;
         }
         match next(channel)? {

@@ -242,9 +242,7 @@ impl ProcessIdentity {
 
     /// True when that very process was stopped (SIGSTOP) and so answers nobody.
     pub fn is_stopped(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
-        state.starts_with('T') && self.is_alive()
+        is_stopped(self.pid) && self.is_alive()
     }
 
     /// True while that very process exists, as far as this process can see it.
@@ -253,6 +251,12 @@ impl ProcessIdentity {
             && self.pid_namespace == own_pid_namespace()
             && start_time(self.pid) == Some(self.start_time)
     }
+}
+
+/// True when a process is in state T (proc_pid_stat(5)): stopped by a signal.
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
 /// The 22nd field of /proc/pid/stat; the second one, the program's name, may hold spaces and parentheses.

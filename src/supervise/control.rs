@@ -7,12 +7,15 @@
 use super::protocol::{Report, Request, VERSION};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::state::containers;
+use crate::state::record::is_stopped;
 use crate::sys::channel::Channel;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::sockopt::{PeerCredentials, ReceiveTimeout, SendTimeout};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, setsockopt, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, getsockopt, listen, setsockopt,
+    socket,
 };
 use nix::sys::stat::Mode;
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -21,6 +24,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const NAME: &str = "ctl";
+/// How long a monitor may be silent before its state is looked at. It answers at once unless the machine is very busy.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The monitor's end.
 #[derive(Debug)]
@@ -77,17 +82,35 @@ fn try_connect(folder: &Path, patience: Option<Duration>) -> Result<Option<Chann
         Err(e) => return Err(e),
     };
     let socket = new_socket(SockFlag::empty())?;
-    if let Some(patience) = patience {
-        let time = TimeVal::microseconds(i64::try_from(patience.as_micros()).unwrap_or(i64::MAX));
+    let limit = |time: Duration| {
+        let time = TimeVal::microseconds(i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
         // Sending's is connect's, too.
         setsockopt(&socket, ReceiveTimeout, &time)
             .and_then(|()| setsockopt(&socket, SendTimeout, &time))
-            .doing(|| "set up socket")?;
+            .doing(|| "set up socket")
+    };
+    limit(patience.unwrap_or(LOOK))?;
+    loop {
+        match connect(socket.as_raw_fd(), &address(&dir)?) {
+            Ok(()) => break,
+            Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(None),
+            // Its queue is full.
+            Err(Errno::EAGAIN) if patience.is_none() => {}
+            Err(e) => return Err(e).doing(|| format!("connect to `{}`", folder.join(NAME).display())),
+        }
     }
-    match connect(socket.as_raw_fd(), &address(&dir)?) {
-        Ok(()) => {}
-        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(None),
-        Err(e) => return Err(e).doing(|| format!("connect to `{}`", folder.join(NAME).display())),
+    loop {
+        let mut look = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        let ready = poll(&mut look, PollTimeout::try_from(patience.unwrap_or(LOOK)).unwrap_or(PollTimeout::MAX));
+        match getsockopt(&socket, PeerCredentials) {
+            _ if ready != Ok(0) => break,
+            Ok(monitor) if is_stopped(monitor.pid()) => return Err(stopped(monitor.pid())),
+            _ if patience.is_some() => break,
+            _ => {}
+        }
+    }
+    if patience.is_none() {
+        limit(Duration::ZERO)?;
     }
     let channel = Channel::from_fd(socket);
     match channel.receive::<Report>()? {
@@ -102,8 +125,13 @@ fn try_connect(folder: &Path, patience: Option<Duration>) -> Result<Option<Chann
     }
 }
 
+fn stopped(pid: i32) -> Error {
+    Error::new(Kind::Io, format!("the container's monitor, process {pid}, is stopped and answers nobody"))
+        .hint(format!("let it go on: `kill -CONT {pid}`; or end both: `runr rm -f`"))
+}
+
 /// Connects to the monitor of the container in `folder`; `None` when it has none, because it does not run. One that is just
-/// being started is waited for.
+/// being started is waited for, one that somebody stopped (SIGSTOP) is an error.
 pub fn connect_to(folder: &Path) -> Result<Option<Channel>> {
     for _ in 0..6000 {
         if let Some(channel) = try_connect(folder, None)? {

@@ -275,6 +275,12 @@ fn a_stopped_monitor_is_no_obstacle() {
     let state: Value = serde_json::from_slice(&state).unwrap();
     let pid = |who: &str| nix::unistd::Pid::from_raw(state[who]["pid"].as_i64().unwrap() as i32);
     nix::sys::signal::kill(pid("monitor"), nix::sys::signal::Signal::SIGSTOP).unwrap();
+    for line in ["stop stuck", "exec stuck true"] {
+        let stderr = sandbox.line(line).limit(std::time::Duration::from_secs(20)).output().fails(125);
+        let expected =
+            format!("monitor, process {}, is stopped and answers nobody\nhint: let it go on: ", pid("monitor"));
+        assert!(stderr.contains(&expected), "{line}: {stderr}");
+    }
     sandbox.line("rm -f stuck").limit(std::time::Duration::from_secs(20)).output().ok();
     assert_eq!(names(&sandbox), Vec::<String>::new());
     for _ in 0..500 {
