@@ -383,11 +383,9 @@ impl Service {
                 continue;
             }
             // Somebody asks the monitor to end, such as a service manager at shutdown: the container is what they mean. It is not
-            // started again now, but at the next boot it may be.
-            self.stopping.get_or_insert(Stopping { kill_at: None, restart: false }).restart = false;
-            if let Some(process) = &self.process {
-                let _ = process.signal(info.ssi_signo as i32);
-            }
+            // started again now, but at the next boot it may be. It has its own time to end, so that this process outlives it and
+            // tells how it ended: a service manager kills both after a longer one.
+            let _ = self.end(Some(info.ssi_signo as i32), None, false);
         }
         code
     }

@@ -145,6 +145,16 @@ pub fn apply(folder: &Path, settings: &[Setting]) -> Result<()> {
     Ok(())
 }
 
+/// The controllers of the group below which this user's service manager makes scopes; `None` when it can't be reached.
+pub fn manager_controllers() -> Option<String> {
+    let uid = nix::unistd::Uid::effective();
+    if !crate::runtime::systemd::is_reachable() {
+        return None;
+    }
+    let group = if uid.is_root() { String::new() } else { format!("user.slice/user-{uid}.slice/user@{uid}.service") };
+    std::fs::read_to_string(mount_root()?.join(group).join("cgroup.controllers")).ok()
+}
+
 /// Where the cgroup2 hierarchy can be seen.
 pub fn mount_root() -> Option<PathBuf> {
     mount_point(&std::fs::read_to_string("/proc/self/mountinfo").ok()?).map(|(point, _)| point)

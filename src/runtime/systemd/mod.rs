@@ -62,6 +62,11 @@ pub(super) fn start(scope: &Scope<'_>) -> Result<()> {
     Err(last)
 }
 
+/// True when there is somebody to ask.
+pub(super) fn is_reachable() -> bool {
+    sockets(Uid::effective()).iter().any(|(socket, _)| socket.exists())
+}
+
 /// Where to ask, and whether a bus is in between. systemd has these folders at fixed places; the environment may be another user's.
 fn sockets(uid: Uid) -> [(PathBuf, bool); 2] {
     if uid.is_root() {
