@@ -17,9 +17,11 @@ use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What this process did not make but shares with another container.
-#[derive(Debug, Default)]
+/// What this process did not make but shares with another container, and what only the host's side can know.
+#[derive(Debug)]
 pub(super) struct Shared {
+    /// What [`own_exe::is_writable`] says on the host: in a new user namespace every owner is nobody at first.
+    pub(super) writable_exe: bool,
     /// Kinds of namespaces, `CLONE_NEW*`.
     pub(super) flags: u64,
     /// The other one's /dev/shm, as a mount of nowhere yet.
@@ -44,8 +46,6 @@ pub(super) fn run(plan: &Plan, streams: Streams, channel: Channel, shared: &Shar
 }
 
 fn build(plan: &Plan, channel: &Channel, shared: &Shared, shm: Option<OwnedFd>) -> Result<Command> {
-    // Asked on the host's terms, before this process is somebody else.
-    let protect = own_exe::is_writable();
     await_go(channel)?;
     become_root(plan, shared)?;
     if plan.has(libc::CLONE_NEWNET) && !shared.has(libc::CLONE_NEWNET) {
@@ -53,7 +53,7 @@ fn build(plan: &Plan, channel: &Channel, shared: &Shared, shm: Option<OwnedFd>) 
     }
     let mut notes = Vec::new();
     let root = mounts::build(plan, shm, &mut notes)?;
-    let own_exe = if protect { Some(own_exe::read_only()?) } else { None };
+    let own_exe = if shared.writable_exe { Some(own_exe::read_only()?) } else { None };
     // While the host's /proc is in sight.
     let namespaces = namespaces::open_own()?;
     if !shared.has(libc::CLONE_NEWUTS) {

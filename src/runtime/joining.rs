@@ -9,11 +9,11 @@
 //! ```
 //! Namespaces belong to the user namespace they were made in, so the container shares that with the other one, too.
 
-use super::init;
 use super::launch::Streams;
 use super::namespaces;
 use super::plan::Plan;
 use super::sync::Said;
+use super::{init, own_exe};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::channel::Channel;
 use crate::sys::mount::clone_tree;
@@ -69,6 +69,7 @@ pub(super) fn make(
 
 /// The joiner, and in the end the container's process.
 fn run(plan: &Plan, streams: Streams, joined: &Joined, rest: u64, channel: Channel) -> i32 {
+    let writable_exe = own_exe::is_writable();
     let enter = || -> Result<(Option<Cloned>, Option<OwnedFd>)> {
         // While /proc/self still belongs to the user.
         init::set_oom_score(plan)?;
@@ -89,7 +90,7 @@ fn run(plan: &Plan, streams: Streams, joined: &Joined, rest: u64, channel: Chann
         Ok((cloned, shm))
     };
     match enter() {
-        Ok((None, shm)) => init::run(plan, streams, channel, &init::Shared { flags: flags(joined), shm }),
+        Ok((None, shm)) => init::run(plan, streams, channel, &init::Shared { writable_exe, flags: flags(joined), shm }),
         Ok((Some(cloned), _)) => {
             let sent = channel.send(&Said::Joined { pid: cloned.pid.as_raw() }, &[cloned.pidfd.as_fd()]);
             i32::from(sent.is_err())

@@ -6,6 +6,7 @@
 use super::cgroup::Cgroup;
 use super::init::Shared;
 use super::joining::{self, Joined};
+use super::own_exe;
 use super::plan::Plan;
 use super::sync::{Go, Handed, Said};
 use crate::base::{Doing, Error, Kind, Result};
@@ -56,10 +57,11 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>, joined: &
     // The cgroup namespace is made by the child once it is in its cgroup: the namespace's root is where it is then.
     let flags = plan.namespaces & !(libc::CLONE_NEWCGROUP as u64) & !joining::flags(joined);
     let child = if joined.is_empty() {
+        let shared = Shared { writable_exe: own_exe::is_writable(), flags: 0, shm: None };
         let Some(child) = clone_process(flags).map_err(|e| explain_clone(e, plan))? else {
             drop(ours);
             // A panic in the child must end the child, not run the parent's code a second time.
-            let work = || super::init::run(plan, streams, theirs, &Shared::default());
+            let work = || super::init::run(plan, streams, theirs, &shared);
             exit_now(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(125));
         };
         drop((theirs, streams));

@@ -16,10 +16,12 @@ use std::path::Path;
 
 const OWN: &str = "/proc/self/exe";
 
-/// True when who is root in the container could write runr's file: by owning it, or by its mode.
+/// True when who is root in the container could write runr's file: by owning it, or by its mode. To be asked in the host's
+/// user namespace: in a new one without maps every owner looks like nobody, and every file as if it needed protection.
 pub(super) fn is_writable() -> bool {
-    let owner = stat(OWN).map(|s| s.st_uid);
-    owner != Ok(0) || geteuid().is_root() || access(OWN, AccessFlags::W_OK).is_ok()
+    // A group that is not the user's own may still be one of the subordinate ones.
+    let safe = stat(OWN).is_ok_and(|s| s.st_uid == 0 && s.st_mode & 0o022 == 0);
+    !safe || geteuid().is_root() || access(OWN, AccessFlags::W_OK).is_ok()
 }
 
 /// A descriptor to execute it through. Called while the host's tree is visible, in a mount namespace of our own.

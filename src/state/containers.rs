@@ -241,14 +241,18 @@ impl Containers {
     }
 
     /// Frees the names of containers that are gone: whoever removed them was killed before it came to that. A name appears
-    /// after its container, so one that points nowhere will never point anywhere. Those of `known` containers are not looked at.
+    /// after its container, so one that points nowhere will never point anywhere. The `known` names, of containers that were
+    /// just seen, are not looked at.
     pub fn sweep_names(&self, known: &HashSet<&str>) -> Result<()> {
         let folder = self.paths.names();
         for entry in std::fs::read_dir(&folder).doing(|| format!("read folder `{}`", folder.display()))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // The lock lies there too.
+            if known.contains(name.as_str()) {
+                continue;
+            }
             let Ok(Some(id)) = self.name_holder(&name) else { continue };
-            if !known.contains(id.as_str()) && !self.paths.container(&id).exists() {
+            if !self.paths.container(&id).exists() {
                 self.drop_name(&name, &id)?;
             }
         }

@@ -183,11 +183,22 @@ impl Store {
             return Ok(LayerSlot::Ready(layer));
         }
         self.check_writable()?;
-        let key = map.key();
-        let lock = ObjectLock::acquire(&self.layer_lock(diff_id.hex(), &key))?;
+        let lock = ObjectLock::acquire(&self.layer_lock(diff_id.hex(), &map.key()))?;
         if let Some(layer) = self.layer(diff_id, map)? {
             return Ok(LayerSlot::Ready(layer));
         }
+        self.build(diff_id, map, lock).map(LayerSlot::Build)
+    }
+
+    /// A place to unpack a layer once more, to compare it with the one that is there: what is begun here is not committed.
+    pub fn begin_copy(&self, diff_id: &Digest, map: &IdMap) -> Result<LayerBuilder> {
+        self.check_writable()?;
+        let lock = ObjectLock::acquire(&self.layer_lock(diff_id.hex(), &map.key()))?;
+        self.build(diff_id, map, lock)
+    }
+
+    fn build(&self, diff_id: &Digest, map: &IdMap, lock: ObjectLock) -> Result<LayerBuilder> {
+        let key = map.key();
         // For those who wait; a full disk is no reason not to build.
         drop(lock.file().set_len(0).and_then(|()| write!(lock.file(), "{}", std::process::id())));
         let dir = self.layer_build_dir(diff_id.hex(), &key);
@@ -197,7 +208,7 @@ impl Store {
         trash::write_map(&dir, map)?;
         fsx::create_dir(&dir.join("fs"), 0o755)?;
         let (store, diff_id, map) = (self.clone(), diff_id.clone(), map.clone());
-        Ok(LayerSlot::Build(LayerBuilder { store, diff_id, map, dir, committed: false, _lock: lock }))
+        Ok(LayerBuilder { store, diff_id, map, dir, committed: false, _lock: lock })
     }
 
     /// Every layer folder: its diff id's hex digits, its map's key, its path. Damaged ones are among them.

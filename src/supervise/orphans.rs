@@ -119,12 +119,12 @@ fn is_being_made(folder: &Path) -> bool {
 pub fn list(store: &Store) -> Result<Vec<Entry>> {
     let all = Containers::new(store.paths());
     let left = settled(store, all.list()?)?;
-    let ids = left.iter().map(|entry| match entry {
-        Entry::Good(container) => container.record.id.as_str(),
-        Entry::Damaged { id, .. } => id.as_str(),
+    let names = left.iter().filter_map(|entry| match entry {
+        Entry::Good(container) => Some(container.record.name.as_str()),
+        Entry::Damaged { .. } => None,
     });
     // No reason to fail a list.
-    drop(all.sweep_names(&ids.collect()));
+    drop(all.sweep_names(&names.collect()));
     Ok(left)
 }
 

@@ -10,8 +10,10 @@
 //! layer     what is remembered between entries    entry     one entry; name, metadata, whiteout: its parts
 //! ```
 //! [`pack`] is the way back. [`extract`] writes any archive into a tree that is there already (`runr cp`): no layer, no whiteouts.
+//! [`compare`] tells whether what was unpacked still is what it was.
 
 mod archive;
+pub mod compare;
 mod entry;
 pub mod extract;
 mod job;

@@ -129,6 +129,28 @@ fn an_image_that_nobody_can_use_goes() {
 }
 
 #[test]
+fn changed_files_of_layers_are_found_and_made_again() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let fs = layer_json(&sandbox).with_file_name("fs");
+    // The image's files are the user's own, by whatever map.
+    let file = files_below(&fs).into_iter().find(|p| std::fs::metadata(p).is_ok_and(|m| m.len() > 0)).unwrap();
+    let (was, modified) = (std::fs::read(&file).unwrap(), std::fs::metadata(&file).unwrap().modified().unwrap());
+    // One bit, as a bad disk does: size and time stay.
+    let mut bytes = was.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    overwrite(&file, &bytes);
+    std::fs::File::open(&file).unwrap().set_modified(modified).unwrap();
+    assert_eq!(sandbox.line("system check --quick").output().ok(), CLEAN, "no file is read for that");
+    found_and_repaired(&sandbox, "has another content");
+    sandbox.line("run --rm busybox true").output().ok();
+    assert!(std::fs::read(&file).unwrap() == was);
+    std::fs::remove_file(&file).unwrap();
+    found_and_repaired(&sandbox, "is missing");
+    everything_works(&sandbox);
+}
+
+#[test]
 fn layers_are_made_again_from_their_blobs() {
     need!(userns, shell);
     let sandbox = sandbox();

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// What to look at and what to do about it.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckOptions {
-    /// Do not read all blobs.
+    /// Do not read all blobs and do not compare the files of unpacked layers.
     pub quick: bool,
     /// Repair.
     pub repair: bool,
@@ -56,8 +56,8 @@ pub fn check(store: &Store, options: CheckOptions) -> Result<Vec<Finding>> {
     check.names()?;
     check.leftovers()?;
     check.unreferenced()?;
-    if options.repair {
-        // What the repairs threw away.
+    if options.repair || !options.quick {
+        // What the repairs threw away, and what was unpacked to compare with.
         store.empty_trash()?;
     }
     check.notes();

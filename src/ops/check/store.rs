@@ -1,13 +1,16 @@
 //! Blobs, unpacked layers, images, and what nothing refers to.
 
 use super::{Check, Outcome, kept, repaired};
-use crate::base::{Result, units};
+use crate::base::{Error, Result, units};
 use crate::image::Digest;
 use crate::ops::{containers, images};
 use crate::store::gc::{KEEP_PARTIALS, Scope};
 use crate::store::usage::LayerUsage;
 use crate::store::{Image, ImageSummary};
 use crate::supervise::orphans;
+use crate::unpack::compare::first_difference;
+use crate::unpack::{Limits, UnpackWorker};
+use crate::userns;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::SystemTime;
@@ -37,8 +40,14 @@ impl Check<'_> {
             .collect();
         let blobs = self.blobs_of_layers()?;
         for layer in store.layer_usage()? {
-            let Some(damage) = layer.damage else { continue };
-            let again = blobs.get(&layer.hex).is_some_and(|blob| self.blob_is_there(blob));
+            let blob = blobs.get(&layer.hex).filter(|(_, blob)| self.blob_is_there(blob));
+            let damage = match (layer.damage, blob) {
+                (Some(damage), _) => Some(damage.to_owned()),
+                (None, Some((diff_id, blob))) if !self.options.quick => self.changed(&layer, diff_id, blob)?,
+                (None, _) => None,
+            };
+            let Some(damage) = damage else { continue };
+            let again = blob.is_some();
             let runs = users.unknown || running.contains(&(layer.hex.as_str(), layer.key.as_str()));
             if !again {
                 self.broken_layers.insert((layer.hex.clone(), layer.key.clone()));
@@ -50,13 +59,34 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Which blob each layer is made from, by the hex digits of its diff id; only of images that can be read.
-    fn blobs_of_layers(&self) -> Result<HashMap<String, Digest>> {
+    /// What became of a layer's files since they were unpacked; `None` when they are what the blob says.
+    fn changed(&self, layer: &LayerUsage, diff_id: &Digest, blob: &Digest) -> Result<Option<String>> {
+        let Some(map) = &layer.map else { return Ok(None) };
+        let copy = self.store.begin_copy(diff_id, map)?;
+        let worker = UnpackWorker::start(map, Limits::default())?;
+        let mut job = worker.begin(&copy.fs_dir())?;
+        let unpacked = std::io::copy(&mut self.store.open_blob(blob)?, &mut job).map_err(Error::from);
+        let report = unpacked.and_then(|_| job.finish());
+        match report {
+            Ok(report) if report.diff_id == *diff_id => {}
+            // What is wrong with the blob has been found already, or is the image's fault.
+            _ => return Ok(None),
+        }
+        let (expected, actual) = (copy.fs_dir(), layer.dir.join("fs"));
+        let found = userns::run(map, || {
+            let found = first_difference(&expected, &actual)?;
+            Ok(found.map(|(path, what)| format!("`{}` {what}", path.display())))
+        })?;
+        Ok(found)
+    }
+
+    /// Which diff id and blob each layer is made from, by the hex digits of its diff id; only of images that can be read.
+    fn blobs_of_layers(&self) -> Result<HashMap<String, (Digest, Digest)>> {
         let mut found = HashMap::new();
         for summary in self.store.images()? {
             for image in self.documents(&summary).into_iter().flatten() {
                 let pairs = image.config.rootfs.diff_ids.iter().zip(&image.manifest.layers);
-                found.extend(pairs.map(|(id, blob)| (id.hex().to_owned(), blob.digest.clone())));
+                found.extend(pairs.map(|(id, blob)| (id.hex().to_owned(), (id.clone(), blob.digest.clone()))));
             }
         }
         Ok(found)
