@@ -297,24 +297,30 @@ fn cgroups() -> Check {
         );
     }
     let own = cgroup::own_folder().filter(|dir| access(&dir.join("cgroup.procs"), AccessFlags::W_OK).is_ok());
-    let Some(own) = own else {
-        return Check::new(
-            NAME,
-            Verdict::Warn,
-            "this session's cgroup is not delegated: no limits on memory, processes or CPUs",
-            &[SCOPE],
-        );
+    let manager = cgroup::manager_controllers();
+    let (text, how) = match (&own, manager) {
+        (_, Some(text)) => (text, "v2, by the service manager"),
+        (Some(own), None) => {
+            (std::fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default(), "v2, delegated")
+        }
+        (None, None) => {
+            return Check::new(
+                NAME,
+                Verdict::Warn,
+                "this session's cgroup is not delegated: no limits on memory, processes or CPUs",
+                &[SCOPE],
+            );
+        }
     };
-    let text = std::fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
     let missing: Vec<&str> =
         ["cpu", "memory", "pids"].into_iter().filter(|c| !text.split_whitespace().any(|t| t == *c)).collect();
     if missing.is_empty() {
-        return Check::ok(NAME, format!("v2, delegated: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
+        return Check::ok(NAME, format!("{how}: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
     }
     Check::new(
         NAME,
         Verdict::Warn,
-        format!("v2, delegated without {}", missing.join(", ")),
+        format!("{how}, without {}", missing.join(", ")),
         &[
             "add Delegate=cpu cpuset io memory pids under [Service] in /etc/systemd/system/user@.service.d/delegate.conf, then: sudo systemctl daemon-reload, and log in again",
         ],

@@ -22,6 +22,7 @@ pub mod plan;
 mod process;
 pub mod seccomp;
 mod sync;
+mod systemd;
 mod terminal;
 mod tree;
 pub mod view;

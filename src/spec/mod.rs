@@ -8,6 +8,7 @@ pub mod compose;
 pub mod defaults;
 mod environment;
 pub mod health;
+pub mod limits;
 pub mod options;
 pub mod seccomp;
 pub mod validate;

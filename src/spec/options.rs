@@ -2,6 +2,7 @@
 //! container's `config.json`; new fields need `serde(default)`, so that a newer runr reads an older one's records.
 
 use super::health::HealthOptions;
+use super::limits::{CgroupOptions, Limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -140,6 +141,10 @@ pub struct ContainerOptions {
     pub accounts: AccountOptions,
     /// `--health-*`.
     pub health: HealthOptions,
+    /// `--memory`, `--cpus` and so on.
+    pub limits: Limits,
+    /// `--cgroup-parent`, `--cgroups`.
+    pub cgroup: CgroupOptions,
 }
 
 /// `--restart`: what the monitor does when the container's process ends by itself.

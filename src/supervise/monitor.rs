@@ -9,6 +9,7 @@ use super::protocol::Report;
 use super::service::Service;
 use crate::base::fsx::Durability;
 use crate::base::{Doing, Error, Kind, Result};
+use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::plan::Plan;
 use crate::spec::options::SdNotify;
 use crate::state::containers::{short, write_state};
@@ -17,6 +18,7 @@ use crate::state::record::{ContainerState, ProcessIdentity, Status};
 use crate::state::{ContainerRecord, NewContainer};
 use crate::store::Store;
 use crate::sys::channel::Channel;
+use crate::sys::fs::block_device;
 use crate::sys::process::{Fork, close_others, exit_now, fork};
 use crate::sys::term::Size;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
@@ -130,7 +132,6 @@ impl Service {
     pub(super) fn begin(&mut self) -> Result<()> {
         self.begin_health();
         let assignment = &mut self.assignment;
-        let id = short(&assignment.container.record.id).to_owned();
         let keep = assignment.record().options.interactive && !assignment.stdio.foreground;
         if let Some(notify) = assignment.notify.take() {
             match notify.who {
@@ -141,12 +142,14 @@ impl Service {
         }
         // Anew at each start: the other container may have been started again, too.
         let joined = joins::open(assignment.store.paths(), &assignment.plan.joins)?;
+        let cgroup = make_cgroup(assignment)?;
         let Assignment { plan, stdio, size, .. } = assignment;
-        let (mut process, input) = process::make(plan, &id, stdio, keep, &mut self.outputs, *size, &joined)?;
+        let (mut process, input) = process::make(plan, cgroup, stdio, keep, &mut self.outputs, *size, &joined)?;
         drop(joined);
         self.inputs.extend(input);
         let state = &mut self.state;
         state.status = Status::Running;
+        state.oom_killed = false;
         state.process = Some(ProcessIdentity::of(process.prepared.pid.as_raw())?);
         state.cgroup = process.cgroup_folder().map(ToOwned::to_owned);
         state.started = Some(finish::now());
@@ -154,7 +157,7 @@ impl Service {
         assignment.write_state(state)?;
         if let Err(e) = process.prepared.execute() {
             let _ = waitpid(process.prepared.pid, None);
-            process.cgroup.iter().for_each(crate::runtime::cgroup::Cgroup::remove);
+            process.cgroup.iter().for_each(Cgroup::remove);
             return Err(e);
         }
         let after = u64::from(assignment.record().options.timeout) * 1_000_000_000;
@@ -170,6 +173,18 @@ impl Service {
         self.started(&report);
         Ok(())
     }
+}
+
+/// The container's cgroup, with its limits.
+fn make_cgroup(assignment: &Assignment) -> Result<Option<Cgroup>> {
+    let record = assignment.record();
+    let request = cgroup::Request {
+        name: short(&record.id),
+        options: &record.options.cgroup,
+        settings: &record.options.limits.settings(&block_device)?,
+        detached: !assignment.stdio.foreground,
+    };
+    Cgroup::create(&request)
 }
 
 /// What the client is told when a start fails without an error of its own.

@@ -4,7 +4,7 @@
 use super::output::Output;
 use super::stream::Input;
 use crate::base::{Doing, Error, Result, units};
-use crate::runtime::cgroup::Cgroup;
+use crate::runtime::cgroup::{Cgroup, OomWatch};
 use crate::runtime::joining::Joined;
 use crate::runtime::launch::{Prepared, Streams, prepare};
 use crate::runtime::plan::Plan;
@@ -56,6 +56,8 @@ impl Stdio {
 pub(super) struct Process {
     pub(super) prepared: Prepared,
     pub(super) cgroup: Option<Cgroup>,
+    /// Where its cgroup has the memory controller.
+    pub(super) oom: Option<OomWatch>,
     /// The writing end of its stdin, when clients write to it through the monitor.
     pub(super) stdin: Option<OwnedFd>,
     /// Nanoseconds of the boot clock at its start.
@@ -68,14 +70,14 @@ pub(super) struct Process {
 /// clients may write to it although there is no input yet (`-d -i`).
 pub(super) fn make(
     plan: &Plan,
-    id: &str,
+    cgroup: Option<Cgroup>,
     stdio: &mut Stdio,
     keep_stdin: bool,
     outputs: &mut [Output; 2],
     size: Option<Size>,
     joined: &Joined,
 ) -> Result<(Process, Option<Input>)> {
-    let cgroup = Cgroup::create(id);
+    let oom = cgroup.as_ref().and_then(OomWatch::open);
     let (given, stdin, mut input) = wire(plan, stdio, keep_stdin, outputs)?;
     let prepared = match prepare(plan, given, cgroup.as_ref(), joined) {
         Ok(prepared) => prepared,
@@ -93,7 +95,7 @@ pub(super) fn make(
             input = Some(Input::new(0, source, master.try_clone()?, ending(stdio.stdin_is_relayed)));
         }
     }
-    Ok((Process { prepared, cgroup, stdin, began: units::boot_nanos(), deadline: None }, input))
+    Ok((Process { prepared, cgroup, oom, stdin, began: units::boot_nanos(), deadline: None }, input))
 }
 
 /// End of transmission, Ctrl-D, for a file or pipe that has been read to its end. A person's terminal has none.

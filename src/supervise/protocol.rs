@@ -16,6 +16,7 @@
 use crate::base::Error;
 use crate::runtime::exec::ExecSpec;
 use crate::spec::health::HealthOptions;
+use crate::spec::limits::Limits;
 use crate::spec::options::RestartPolicy;
 use crate::sys::term::Size;
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,9 @@ pub enum Request {
         /// The health check.
         #[serde(default)]
         health: Option<Box<HealthOptions>>,
+        /// All limits by cgroup controllers.
+        #[serde(default)]
+        limits: Option<Box<Limits>>,
     },
 }
 

@@ -48,12 +48,16 @@ impl Service {
             }
             Request::Sessions => Ok(Some(self.exec_ids())),
             Request::CheckHealth => self.check_health(id),
-            Request::Update { restart, health } => {
+            Request::Update { restart, health, limits } => {
                 let options = &mut self.assignment.container.record.options;
                 options.restart = restart.unwrap_or(options.restart);
                 if let Some(health) = health {
                     options.health = *health;
                     self.update_health();
+                }
+                if let Some(limits) = limits {
+                    // The client has written them into the cgroup; the next run gets them, too.
+                    self.assignment.container.record.options.limits = *limits;
                 }
                 Ok(Some(Report::Done))
             }

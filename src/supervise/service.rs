@@ -138,6 +138,7 @@ impl Service {
             if let Some(code) = ended
                 && self.drain()
             {
+                self.check_memory();
                 self.end_execs();
                 self.log.end_run();
                 return code;
@@ -151,10 +152,13 @@ impl Service {
     /// One turn of the loop: sleeps until something happens and does what it asks for. The exit code of the container's
     /// process if it has ended.
     fn turn(&mut self, ended: bool) -> Option<i32> {
-        self.wait(ended);
+        let memory = self.wait(ended);
         self.pump(32);
         self.read_sessions();
         self.listen();
+        if memory {
+            self.check_memory();
+        }
         self.check_deadlines();
         self.turn_health();
         let code = self.read_signals();
@@ -172,11 +176,27 @@ impl Service {
         }
     }
 
-    fn wait(&self, ended: bool) {
+    /// Notes when the kernel has killed a process of the container for memory.
+    fn check_memory(&mut self) {
+        let oom = self.process.as_mut().and_then(|p| p.oom.as_mut());
+        let kills = oom.map_or(0, |watch| watch.kills());
+        if kills > 0 {
+            self.state.oom_killed = true;
+            self.save();
+            for _ in 0..kills.min(16) {
+                self.assignment.event("oom", &[]);
+            }
+        }
+    }
+
+    /// Sleeps until something happens; true when it is about the container's memory.
+    fn wait(&self, ended: bool) -> bool {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
         ];
+        let oom = self.process.as_ref().and_then(|p| p.oom.as_ref());
+        fds.extend(oom.map(|watch| PollFd::new(watch.as_fd(), PollFlags::POLLPRI)));
         fds.extend(self.ear.iter().map(|ear| PollFd::new(ear.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.sessions.iter().map(|s| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
         let outputs = self.outputs.iter().flat_map(Output::waits_for);
@@ -192,6 +212,7 @@ impl Service {
             None => PollTimeout::NONE,
         };
         let _ = poll(&mut fds, timeout);
+        oom.is_some() && fds[2].revents().is_some_and(|r| !r.is_empty())
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -362,11 +383,9 @@ impl Service {
                 continue;
             }
             // Somebody asks the monitor to end, such as a service manager at shutdown: the container is what they mean. It is not
-            // started again now, but at the next boot it may be.
-            self.stopping.get_or_insert(Stopping { kill_at: None, restart: false }).restart = false;
-            if let Some(process) = &self.process {
-                let _ = process.signal(info.ssi_signo as i32);
-            }
+            // started again now, but at the next boot it may be. It has its own time to end, so that this process outlives it and
+            // tells how it ended: a service manager kills both after a longer one.
+            let _ = self.end(Some(info.ssi_signo as i32), None, false);
         }
         code
     }

@@ -1,9 +1,9 @@
 //! Files by descriptor: openat2(2) with its resolve flags, and what nix lacks.
 
-use crate::base::{Doing, Result};
+use crate::base::{Doing, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -21,6 +21,17 @@ pub fn open_in_root(root: impl AsFd, path: &Path, flags: OFlag, mode: Mode) -> R
             other => return other.doing(|| format!("open `{}` in the container's root", path.display())),
         }
     }
+}
+
+/// Major and minor number of a block device.
+///
+/// Errors: `Usage` when the path names none.
+pub fn block_device(path: &Path) -> Result<(u64, u64)> {
+    let stat = nix::sys::stat::stat(path).doing(|| format!("look at device `{}`", path.display()))?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFBLK {
+        return Err(Error::usage(format!("`{}` is no block device", path.display())));
+    }
+    Ok((nix::sys::stat::major(stat.st_rdev), nix::sys::stat::minor(stat.st_rdev)))
 }
 
 /// Writes without ever waiting: pwritev2(2) with RWF_NOWAIT, which pipes know since Linux 6.5; before, at most `safe` bytes

@@ -22,7 +22,7 @@ fn a_wrong_command_line_is_125_with_a_hint() {
             "runr: unknown flag `--shiny`\nhint: flags of a command stand behind the command; see `runr --help` for those before it\n",
         ),
         ("run --shiny alpine", "runr: run: unknown flag `--shiny`\nhint: see `runr run --help`\n"),
-        ("run --memory 5m alpine", "runr: run --memory: not supported yet\n"),
+        ("run --publish 80 alpine", "runr: run --publish: not supported yet\n"),
         ("volume ls", "runr: volume ls: not supported yet\n"),
         ("container run --cap-add shiny alpine", "runr: --cap-add: unknown capability `shiny`\n"),
     ] {

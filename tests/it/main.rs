@@ -38,6 +38,7 @@ mod join;
 mod kill;
 mod life_flags;
 mod lifecycle;
+mod limits;
 mod logs;
 mod mount;
 mod nss;

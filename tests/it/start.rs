@@ -221,7 +221,7 @@ fn settings_change() {
         ("update --restart no", "update: missing argument: CONTAINER\nhint: see `runr update --help`"),
         ("update --restart no nosuch", "no such container: nosuch"),
         ("update --restart maybe c", "--restart: unknown policy `maybe`: use no, on-failure, always or unless-stopped"),
-        ("update --memory 5m c", "update --memory: not supported yet"),
+        ("update --memory x c", "--memory: invalid size `x`: use a number with b, k, m or g, such as `64m`"),
     ] {
         assert_eq!(sandbox.line(line).output().fails(125), format!("runr: {message}\n"), "{line}");
     }

@@ -2,6 +2,7 @@
 
 use super::health::CreateHealthArgs;
 use super::image::SourceArgs;
+use super::limits::{CgroupArgs, CountArgs, LimitArgs};
 use clap::Args;
 
 /// Examples below the help of `run`.
@@ -69,6 +70,12 @@ pub(crate) struct CreateArgs {
     pub(crate) security: SecurityArgs,
     #[command(flatten)]
     pub(crate) lifecycle: LifecycleArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) counts: CountArgs,
+    #[command(flatten)]
+    pub(crate) cgroup: CgroupArgs,
     #[command(flatten)]
     pub(crate) health: CreateHealthArgs,
     #[command(flatten)]

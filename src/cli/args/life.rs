@@ -2,6 +2,7 @@
 
 use super::container::CreateArgs;
 use super::image::SourceArgs;
+use super::limits::LimitArgs;
 use clap::Args;
 
 /// Examples below the help of `create`.
@@ -77,6 +78,8 @@ pub(crate) struct CloneArgs {
     /// Start the new container
     #[arg(long)]
     pub(crate) run: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     #[arg(skip)]
     pub(crate) source: SourceArgs,
     /// The container, then a name and an image for the new one

@@ -1,6 +1,7 @@
 //! Flags of `update`.
 
 use super::health::HealthArgs;
+use super::limits::{CountArgs, LimitArgs};
 use clap::Args;
 
 /// `update`.
@@ -20,6 +21,10 @@ pub(crate) struct UpdateArgs {
     pub(crate) ulimit: Vec<String>,
     #[command(flatten)]
     pub(crate) health: HealthArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) counts: CountArgs,
     /// The last one that was made
     #[arg(short, long)]
     pub(crate) latest: bool,

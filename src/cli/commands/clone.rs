@@ -1,7 +1,8 @@
 //! `runr container clone`: another container with the settings of one that exists.
 
 use super::super::args::life::CloneArgs;
-use super::super::parse::names;
+use super::super::args::limits::CountArgs;
+use super::super::parse::{limits, names};
 use super::super::{Context, Exit, progress, source, typed};
 use super::start;
 use crate::base::{Error, Result};
@@ -33,6 +34,8 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     });
     // These are files of the other one.
     (options.cidfile, options.pidfile, options.conmon_pidfile) = (None, None, None);
+    options.limits.update(&limits::limits(&args.limits, &CountArgs::default())?);
+    options.limits.check()?;
     let (map, watcher) = (from.record.map.clone(), progress::choose(&context.config, false));
     let created = match &image {
         Some(word) => {

@@ -2,7 +2,7 @@
 
 use super::super::args::health::HealthArgs;
 use super::super::args::update::UpdateArgs;
-use super::super::parse::{env, health, life, process};
+use super::super::parse::{env, health, life, limits, process};
 use super::super::{Context, Exit, typed};
 use super::start::latest;
 use crate::base::{Error, Result};
@@ -54,5 +54,6 @@ fn changes(context: &Context, args: &UpdateArgs) -> Result<Changes> {
         unset_env: args.unsetenv.clone(),
         ulimits: ulimits.collect::<Result<_>>()?,
         health: HealthOptions::default(),
+        limits: limits::limits(&args.limits, &args.counts)?,
     })
 }

@@ -6,7 +6,7 @@ use super::super::args::container::{
 use super::super::args::image::SourceArgs;
 use super::super::args::locate::not_yet;
 use super::super::config::{Config, clean};
-use super::{env, health, host, key_value, life, mount, names, namespace, process, security};
+use super::{env, health, host, key_value, life, limits, mount, names, namespace, process, security};
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
@@ -56,6 +56,9 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     let replace = args.lifecycle.replace;
     lifecycle_options(args.lifecycle, config, &mut options)?;
     options.health = health::all(args.health, config)?;
+    options.limits = limits::limits(&args.limits, &args.counts)?;
+    options.cgroup = limits::cgroup(&args.cgroup, &mut options.limits)?;
+    options.limits.check()?;
     if replace && options.name.is_none() {
         return Err(Error::usage("--replace needs --name: there is nothing to replace"));
     }

@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod host;
 pub(crate) mod keys;
 pub(crate) mod life;
+pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod names;
 pub(crate) mod namespace;

@@ -1,4 +1,4 @@
-//! The `HostConfig` of a container's document: what was asked of this machine. Limits that runr does not set are there with
+//! The `HostConfig` of a container's document: what was asked of this machine. Limits that nobody set are there with
 //! docker's zeros, because scripts read them without asking whether they exist.
 
 use super::log_path;
@@ -83,34 +83,38 @@ fn namespaces(options: &ContainerOptions) -> Value {
 fn limits(options: &ContainerOptions) -> Value {
     let device = |d: &crate::spec::options::Device| json!({"PathOnHost": d.host, "PathInContainer": d.container, "CgroupPermissions": d.permissions});
     let ulimit = |u: &crate::spec::options::Ulimit| json!({"Name": u.name, "Soft": u.soft, "Hard": u.hard});
+    let limits = &options.limits;
+    let rates = |word: &str, list: &[crate::spec::limits::DeviceRate]| -> Vec<Value> {
+        list.iter().map(|r| json!({"Path": r.device, word: r.rate})).collect()
+    };
     json!({
         "OomScoreAdj": options.oom_score_adj.unwrap_or(0),
-        "CpuShares": 0,
-        "Memory": 0,
-        "NanoCpus": 0,
-        "CgroupParent": "",
-        "BlkioWeight": 0,
-        "BlkioWeightDevice": [],
-        "BlkioDeviceReadBps": [],
-        "BlkioDeviceWriteBps": [],
-        "BlkioDeviceReadIOps": [],
-        "BlkioDeviceWriteIOps": [],
-        "CpuPeriod": 0,
-        "CpuQuota": 0,
+        "CpuShares": limits.cpu_shares.unwrap_or(0),
+        "Memory": limits.memory.unwrap_or(0),
+        "NanoCpus": limits.nano_cpus.unwrap_or(0),
+        "CgroupParent": options.cgroup.parent.as_deref().unwrap_or_default(),
+        "BlkioWeight": limits.blkio_weight.unwrap_or(0),
+        "BlkioWeightDevice": rates("Weight", &limits.blkio_weight_devices),
+        "BlkioDeviceReadBps": rates("Rate", &limits.read_bps),
+        "BlkioDeviceWriteBps": rates("Rate", &limits.write_bps),
+        "BlkioDeviceReadIOps": rates("Rate", &limits.read_iops),
+        "BlkioDeviceWriteIOps": rates("Rate", &limits.write_iops),
+        "CpuPeriod": limits.cpu_period.unwrap_or(0),
+        "CpuQuota": limits.cpu_quota.unwrap_or(0),
         "CpuRealtimePeriod": 0,
         "CpuRealtimeRuntime": 0,
-        "CpusetCpus": "",
-        "CpusetMems": "",
+        "CpusetCpus": limits.cpuset_cpus.as_deref().unwrap_or_default(),
+        "CpusetMems": limits.cpuset_mems.as_deref().unwrap_or_default(),
         "Devices": options.devices.iter().map(device).collect::<Vec<_>>(),
         "DeviceCgroupRules": null,
         "DeviceRequests": null,
         "KernelMemory": 0,
         "KernelMemoryTCP": 0,
-        "MemoryReservation": 0,
-        "MemorySwap": 0,
+        "MemoryReservation": limits.memory_reservation.unwrap_or(0),
+        "MemorySwap": limits.memory_and_swap(),
         "MemorySwappiness": null,
         "OomKillDisable": false,
-        "PidsLimit": null,
+        "PidsLimit": limits.pids,
         "Ulimits": options.ulimits.iter().map(ulimit).collect::<Vec<_>>(),
         "CpuCount": 0,
         "CpuPercent": 0,

@@ -1,11 +1,18 @@
-//! The container's cgroup: a child of the caller's own in the cgroup2 hierarchy, where that is delegated to the user
-//! (cgroups(7), "Delegation"); none elsewhere. Limits and controllers come with the issue that needs them.
+//! The container's cgroup in the cgroup2 hierarchy (cgroups(7), "Delegation"): [`place`] says where it comes from, this module
+//! what is done with it.
+
+mod place;
+
+pub use place::Request;
 
 use crate::base::{Doing, Error, Kind, Result};
+use crate::spec::limits::Setting;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use nix::unistd::{AccessFlags, Pid, access};
-use std::os::fd::OwnedFd;
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A cgroup made for one container.
@@ -15,16 +22,6 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes the cgroup `runr-<name>`, or `None` where this user may not.
-    pub fn create(name: &str) -> Option<Self> {
-        let own = own_folder()?;
-        // Moving a process needs write access to the common ancestor's cgroup.procs, which here is our own group.
-        access(&own.join("cgroup.procs"), AccessFlags::W_OK).ok()?;
-        let folder = own.join(format!("runr-{name}"));
-        std::fs::create_dir(&folder).ok()?;
-        Some(Self { folder })
-    }
-
     /// The cgroup's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -79,6 +76,90 @@ impl Cgroup {
     }
 }
 
+/// Watches for processes of a cgroup that the kernel kills for memory.
+#[derive(Debug)]
+pub struct OomWatch {
+    events: File,
+    seen: u64,
+}
+
+impl OomWatch {
+    /// `None` without the memory controller.
+    pub fn open(cgroup: &Cgroup) -> Option<Self> {
+        let mut watch = Self { events: File::open(cgroup.folder.join("memory.events")).ok()?, seen: 0 };
+        // Polling tells of what comes after a read.
+        watch.kills();
+        Some(watch)
+    }
+
+    /// How many were killed since the last call. The descriptor is ready for POLLPRI when it is time to ask.
+    pub fn kills(&mut self) -> u64 {
+        let mut text = String::new();
+        if self.events.rewind().is_err() || self.events.read_to_string(&mut text).is_err() {
+            return 0;
+        }
+        let count = oom_kills(&text);
+        let new = count.saturating_sub(self.seen);
+        self.seen = self.seen.max(count);
+        new
+    }
+}
+
+impl AsFd for OomWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+/// `oom_kill` of memory.events (cgroup-v2.rst of the kernel, "Memory Interface Files").
+fn oom_kills(text: &str) -> u64 {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Writes limits into a cgroup's files.
+///
+/// Errors: `Unsupported` for a controller that the group does not have; the kernel's about a value.
+pub fn apply(folder: &Path, settings: &[Setting]) -> Result<()> {
+    for setting in settings {
+        let rather = setting.rather.as_ref().filter(|(file, _)| folder.join(file).exists());
+        let (file, value) = rather.map_or((setting.file.as_str(), &setting.value), |(file, value)| (*file, value));
+        match std::fs::write(folder.join(file), value) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && setting.optional => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound || e.kind() == std::io::ErrorKind::PermissionDenied => {
+                // A new file may not be made there: that is how a missing one looks.
+                let has = std::fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+                let controller = &setting.controller;
+                return Err(if controller.is_empty() || has.split_whitespace().any(|c| c == controller) {
+                    Error::unsupported(format!("this kernel's cgroups have no `{file}`"))
+                } else {
+                    Error::unsupported(format!("the requested cgroup controller `{controller}` is not available"))
+                        .hint("the container has a cgroup without it: give the limit when it is created")
+                });
+            }
+            Err(e) => {
+                return Err(Error::from(e).step(format!("write `{value}` into `{file}` of the container's cgroup")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The controllers of the group below which this user's service manager makes scopes; `None` when it can't be reached.
+pub fn manager_controllers() -> Option<String> {
+    let uid = nix::unistd::Uid::effective();
+    if !crate::runtime::systemd::is_reachable() {
+        return None;
+    }
+    let group = if uid.is_root() { String::new() } else { format!("user.slice/user-{uid}.slice/user@{uid}.service") };
+    std::fs::read_to_string(mount_root()?.join(group).join("cgroup.controllers")).ok()
+}
+
+/// Where the cgroup2 hierarchy can be seen.
+pub fn mount_root() -> Option<PathBuf> {
+    mount_point(&std::fs::read_to_string("/proc/self/mountinfo").ok()?).map(|(point, _)| point)
+}
+
 /// True when this machine has a cgroup2 hierarchy at all.
 pub fn has_cgroup2() -> bool {
     mount_point(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()).is_some()
@@ -129,5 +210,19 @@ mod tests {
         assert_eq!(mount_point("22 1 0:20 / /proc rw - proc proc rw\n"), None);
         assert_eq!(own_group("1:name=systemd:/\n0::/user.slice/x\n"), Some("/user.slice/x"));
         assert_eq!(own_group("0::/../x\n"), None);
+    }
+
+    #[test]
+    fn limits_are_written_and_what_is_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["memory.max", "io.bfq.weight", "cgroup.controllers"] {
+            std::fs::write(dir.path().join(file), "memory").unwrap();
+        }
+        let limits = crate::spec::limits::Limits { memory: Some(9), blkio_weight: Some(20), ..Default::default() };
+        apply(dir.path(), &limits.settings(&|_| Ok((0, 0))).unwrap()).unwrap();
+        let written = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap();
+        assert_eq!((written("memory.max"), written("io.bfq.weight")), ("9".into(), "20".into()));
+        assert_eq!(oom_kills("low 0\noom 2\noom_kill 3\noom_group_kill 0\n"), 3);
+        assert_eq!(oom_kills("oom 2\n"), 0);
     }
 }

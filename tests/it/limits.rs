@@ -1,0 +1,133 @@
+//! Limits by cgroup controllers: what is accepted and refused, where they are shown, and that they hold where this machine
+//! delegates controllers. A whole machine with systemd is tried by `tests/vm/run`.
+
+use crate::support::Sandbox;
+use crate::support::need::cgroup_folder;
+use std::path::PathBuf;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    sandbox
+}
+
+/// The nearest group that passes this controller on to groups that this process may make.
+fn passes_on(controller: &str) -> Option<PathBuf> {
+    let own = cgroup_folder()?;
+    let has = |folder: &std::path::Path, file: &str| {
+        std::fs::read_to_string(folder.join(file)).is_ok_and(|t| t.split_whitespace().any(|c| c == controller))
+    };
+    has(&own, "cgroup.subtree_control").then_some(own)
+}
+
+#[test]
+fn values_are_refused_before_anything_is_made() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    for (flags, message) in [
+        ("--memory x", "--memory: invalid size `x`: use a number with b, k, m or g, such as `64m`"),
+        ("-m 10m --memory-swap 5m", "minimum memory-swap limit should be larger than memory limit, see usage"),
+        ("--memory-swap 5m", "you should always set the memory limit when using the memory-swap limit, see usage"),
+        (
+            "-m 5m --memory-reservation 6m",
+            "minimum memory limit can not be less than memory reservation limit, see usage",
+        ),
+        ("--memory-swappiness 10", "cannot set memory swappiness with cgroup v2"),
+        ("--cpus 1,5", "--cpus: failed to parse `1,5` as a rational number"),
+        ("--cpus 1 --cpu-quota 5000", "--cpu-quota and --cpus cannot be set together"),
+        ("--cpu-period 5", "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"),
+        ("--cpu-shares x", "--cpu-shares: invalid value `x`: use a whole number"),
+        ("--cpu-rt-runtime 5000", "cannot set realtime runtime with cgroup v2"),
+        ("--cpuset-cpus 3-1", "invalid value `3-1` for cpuset cpus: use a list such as 0-3,7"),
+        ("--pids-limit many", "--pids-limit: invalid value `many`: use a whole number"),
+        ("--blkio-weight 5", "range of blkio weight is from 10 to 1000"),
+        ("--device-read-bps sda:5", "--device-read-bps: bad format for device path: `sda:5`: it begins with /dev/"),
+        ("--oom-kill-disable", "cannot disable OOM killer with cgroup v2"),
+        ("--device-cgroup-rule x", "invalid device cgroup format `x`: use `c 1:3 rwm`"),
+        ("--cgroups some", "--cgroups: unknown mode `some`: use enabled, disabled, no-conmon or split"),
+        ("--cgroups disabled -m 5m", "limits cannot be used together with --cgroups disabled"),
+        ("--cgroup-parent ../x", "--cgroup-parent: invalid `../x`: use a path without `..`, or the name of a slice"),
+        (
+            "--cgroup-conf memory.high",
+            "--cgroup-conf: invalid `memory.high`: use FILE=VALUE, such as memory.high=1073741824",
+        ),
+    ] {
+        let stderr = sandbox.line(&format!("create {flags} busybox true")).output().fails(125);
+        assert_eq!(stderr.lines().next().unwrap(), format!("runr: {message}"), "{flags}");
+    }
+    let rule = sandbox.runr(["create", "--device-cgroup-rule", "c 1:3 rwm", "busybox", "true"]).output().fails(125);
+    assert_eq!(rule, "runr: device cgroup rules are not supported in rootless mode or in a user namespace\n");
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+    // What means "nothing" to docker is nothing.
+    sandbox
+        .line("run --rm --network none --memory-swappiness -1 --cpu-rt-period 0 --oom-kill-disable=false busybox true")
+        .output()
+        .ok();
+}
+
+#[test]
+fn what_was_asked_for_is_shown() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox
+        .line("create --name c -m 64m --memory-reservation 32m --cpus 1.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 9 --blkio-weight 20 --device-read-bps /dev/sda:1k --cgroup-parent x.slice busybox true")
+        .output()
+        .ok();
+    let shown = |name: &str| {
+        let format = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.MemoryReservation}} {{.HostConfig.NanoCpus}} {{.HostConfig.CpuShares}} {{.HostConfig.CpusetCpus}} {{.HostConfig.PidsLimit}} {{.HostConfig.BlkioWeight}} {{json .HostConfig.BlkioDeviceReadBps}} {{.HostConfig.CgroupParent}}";
+        sandbox.runr(["inspect", "--format", format, name]).output().ok().trim().to_owned()
+    };
+    let rates = r#"[{"Path":"/dev/sda","Rate":1024}]"#;
+    assert_eq!(shown("c"), format!("67108864 134217728 33554432 1500000000 512 0 9 20 {rates} x.slice"));
+    sandbox.line("update -m 128m --memory-swap -1 --cpus 0.5 --pids-limit -1 c").output().ok();
+    assert_eq!(shown("c"), format!("134217728 -1 33554432 500000000 512 0 -1 20 {rates} x.slice"));
+    let stderr = sandbox.line("update -m 16m c").output().fails(125);
+    assert_eq!(stderr, "runr: minimum memory limit can not be less than memory reservation limit, see usage\n");
+    sandbox.line("container clone --cpu-quota 5000 c d").output().ok();
+    let format = "{{.HostConfig.CpuQuota}} {{.HostConfig.NanoCpus}} {{.HostConfig.Memory}}";
+    assert_eq!(sandbox.runr(["inspect", "--format", format, "d"]).output().ok(), "5000 0 134217728\n");
+}
+
+#[test]
+fn a_limit_that_cannot_hold_is_refused() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    // No kernel has this controller.
+    let stderr = sandbox.line("run --rm --network none --cgroup-conf nosuch.max=1 busybox true").output().fails(125);
+    assert!(stderr.starts_with("runr: the requested cgroup controller `nosuch` is not available\nhint: "), "{stderr}");
+    sandbox.line("run -d --name c --network none --cgroups disabled busybox sleep 1000").output().ok();
+    let stderr = sandbox.line("update --pids-limit 5 c").output().fails(125);
+    assert!(stderr.starts_with("runr: the container runs without a cgroup of its own\nhint: "), "{stderr}");
+    assert_eq!(sandbox.runr(["inspect", "--format", "{{.HostConfig.PidsLimit}}", "c"]).output().ok(), "<no value>\n");
+    assert!(sandbox.line("pause c").output().fails(125).contains("pausing needs a cgroup"));
+}
+
+#[test]
+fn limits_hold_where_controllers_are_delegated() {
+    need!(userns, shell, cgroup);
+    let Some(_group) = passes_on("pids") else {
+        eprintln!("note: no pids controller is passed on here; tests/vm/run tries it");
+        return;
+    };
+    let sandbox = sandbox();
+    let run = sandbox.line("run --rm --network none --pids-limit 7 busybox cat /sys/fs/cgroup/pids.max");
+    assert_eq!(run.output().ok(), "7\n");
+}
+
+#[test]
+fn files_of_the_group_itself_need_no_controller() {
+    need!(userns, shell, cgroup);
+    let sandbox = sandbox();
+    let line = "run --rm --network none --cgroup-conf cgroup.max.depth=3 busybox cat /sys/fs/cgroup/cgroup.max.depth";
+    assert_eq!(sandbox.line(line).output().ok(), "3\n");
+    let own: PathBuf = cgroup_folder().unwrap().components().collect();
+    let parent = format!("rt{}", std::process::id());
+    let line = format!("run -d --name c --network none --cgroup-parent {parent}/deep busybox sleep 1000");
+    sandbox.line(&line).output().ok();
+    let path = sandbox.runr(["inspect", "--format", "{{.State.CgroupPath}}", "c"]).output().ok();
+    assert!(path.starts_with(&format!("{}/{parent}/deep/runr-", own.display())), "{path}");
+    sandbox.line("rm -f -t 0 c").output().ok();
+    for folder in [own.join(&parent).join("deep"), own.join(&parent)] {
+        std::fs::remove_dir(folder).unwrap();
+    }
+}
