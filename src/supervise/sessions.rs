@@ -66,8 +66,9 @@ impl Service {
         if self.state.status == Status::Paused {
             return Err(Error::conflict("the container is paused").hint("let it go on: `runr unpause`"));
         }
+        let first = self.running()?.prepared.pid;
         let Some(process) = &self.process else { return Err(not_running()) };
-        let mark = self.execs.marks.next(process.prepared.pid);
+        let mark = self.execs.marks.next(first);
         let exec = Exec::start(&self.assignment.plan, process, spec, owner, mark, fds)?;
         self.execs.push(exec)
     }

@@ -1,6 +1,6 @@
 //! `runr start`: stopped containers run again, in the background or, one, attached.
 
-use super::super::args::life::StartArgs;
+use super::super::args::life::{InitArgs, StartArgs};
 use super::super::output::filter::Filters;
 use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
@@ -8,7 +8,7 @@ use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, progress, typed};
 use super::attach;
 use super::create::write_new;
-use super::ps;
+use super::{ps, select};
 use crate::base::{Error, Result};
 use crate::ops::container_list;
 use crate::ops::start::{self, Caller, Taken};
@@ -114,9 +114,30 @@ fn starts_on_boot(container: &Container) -> bool {
     meant && container.state.started.is_some()
 }
 
+/// `container init`: prints each name as it was typed.
+pub(crate) fn initialize(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
+    let args: InitArgs = typed(matches)?;
+    let store = Store::open(&context.config.root)?;
+    let fits = |c: &Container| !c.state.status.is_alive();
+    let words = select::words(context, &store, "container init", &args.into_select(), &[], false, fits)?;
+    select::each(context, &words, |context, word| {
+        let watcher = progress::choose(&context.config, false);
+        let container = Containers::new(store.paths()).find(word)?;
+        let caller = Caller { notify: notify(context, &container.record.options), ..Caller::default() };
+        start::initialize(&store, word, caller, watcher.as_ref())
+    })?;
+    Ok(Exit::OK)
+}
+
 /// Starts one container and leaves it to itself.
 pub(super) fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
-    let Taken::Stopped(container) = start::take(store, word)? else { return Ok(()) };
+    let container = match start::take(store, word)? {
+        Taken::Stopped(container) => container,
+        Taken::Running(container) => {
+            let Some(channel) = start::release(&container)? else { return Ok(()) };
+            return leave(context, store, &container.record.id, &channel, &container.record.options);
+        }
+    };
     let (id, options) = (container.record.id.clone(), container.record.options.clone());
     let watcher = progress::choose(&context.config, false);
     let caller = Caller { notify: notify(context, &options), ..Caller::default() };
@@ -146,8 +167,9 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     let container: NewContainer = match start::take(store, word)? {
         Taken::Stopped(container) => *container,
         // docker and podman connect to it then.
-        Taken::Running(_) => {
-            return attach::accompany(store, word, args.interactive, args.sig_proxy.unwrap_or(true), keys);
+        Taken::Running(container) => {
+            let sig_proxy = args.sig_proxy.unwrap_or(true);
+            return attach::accompany(context, store, &container, args.interactive, sig_proxy, keys);
         }
     };
     let (id, options) = (container.record.id.clone(), container.record.options.clone());
