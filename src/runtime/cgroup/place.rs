@@ -188,7 +188,7 @@ fn delegated(own: &Path, needed: &[&str], mode: CgroupMode) -> Option<PathBuf> {
     };
     for folder in &candidates {
         needed.iter().for_each(|controller| drop(pass_on(folder, controller)));
-        if missing(folder, needed).is_none() && mode != CgroupMode::Split {
+        if missing(folder, needed).is_none() && !has_processes(folder) && mode != CgroupMode::Split {
             return Some(folder.to_path_buf());
         }
     }
@@ -261,7 +261,17 @@ fn pass_on(folder: &Path, controller: &str) -> std::io::Result<()> {
     if missing(folder, &[controller]).is_none() {
         return Ok(());
     }
+    if has_processes(folder) {
+        // The kernel would take cpu, cpuset and pids, and make the group one of threads: nothing could be put below it.
+        return Err(Errno::EBUSY.into());
+    }
     std::fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"))
+}
+
+/// True for a group that may have no children with controllers. The hierarchy's root, which has no `cgroup.type`, may.
+fn has_processes(folder: &Path) -> bool {
+    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    folder.join("cgroup.type").exists() && !text.is_empty()
 }
 
 /// Passes on what there is, for limits that `update` may set.
@@ -296,6 +306,12 @@ mod tests {
         std::fs::write(dir.path().join("cgroup.subtree_control"), "cpu memory\n").unwrap();
         assert_eq!(missing(dir.path(), &["cpu", "memory"]), None);
         assert_eq!(missing(dir.path(), &["memory", "pids"]), Some("pids"));
+        std::fs::write(dir.path().join("cgroup.procs"), "7\n").unwrap();
+        assert!(!has_processes(dir.path()), "the root");
+        std::fs::write(dir.path().join("cgroup.type"), "domain\n").unwrap();
+        assert!(has_processes(dir.path()));
+        assert!(pass_on(dir.path(), "pids").is_err());
+        assert!(pass_on(dir.path(), "cpu").is_ok(), "it is passed on already");
         let e = unavailable_of(dir.path(), &["pids"]);
         assert_eq!(e.to_string(), "the requested cgroup controller `pids` is not available");
     }
