@@ -152,7 +152,8 @@ fn controllers(settings: &[Setting]) -> Vec<&str> {
 
 /// `--cgroup-parent`: a path below the mount when it is absolute, else below the caller's delegated group. Made if missing.
 fn below_parent(parent: &str, needed: &[&str]) -> Result<PathBuf> {
-    let base = if parent.starts_with('/') { mount_root() } else { own_folder() };
+    let own = || own_folder().map(|own| delegated(&own, needed, CgroupMode::Enabled).unwrap_or(own));
+    let base = if parent.starts_with('/') { mount_root() } else { own() };
     let base =
         base.ok_or_else(|| Error::unsupported("this machine has no cgroup v2, or none that can be seen here"))?;
     let folder = base.join(parent.trim_start_matches('/'));
