@@ -27,6 +27,18 @@ pub enum Event {
         /// The blob's digest.
         digest: String,
     },
+    /// A layer whose blob is in the store is unpacked, for a container that is about to start; `total` as above.
+    UnpackStarted {
+        /// The blob's digest.
+        digest: String,
+        /// Its bytes.
+        total: u64,
+    },
+    /// It is unpacked.
+    UnpackDone {
+        /// The blob's digest.
+        digest: String,
+    },
     /// Something worth a line in a log: "trying to pull docker.io/library/alpine:latest".
     Note(String),
     /// Something the user should know: said once, on stderr, also with `--quiet`.

@@ -197,7 +197,8 @@ fn containers_for(command: &str) -> Option<fn(Status) -> bool> {
         "stop" | "kill" | "exec" | "attach" | "top" | "stats" | "healthcheck run" => Status::is_alive,
         "pause" => |status| status == Status::Running,
         "unpause" => |status| status == Status::Paused,
-        "start" => |status| !status.is_alive(),
+        "start" => |status| !status.is_running(),
+        "container init" => |status| !status.is_alive(),
         "rm" | "inspect" | "container inspect" | "container exists" | "container clone" | "port" | "logs" | "wait"
         | "restart" | "rename" | "update" | "cp" | "commit" | "diff" | "container diff" | "export" | "mount"
         | "unmount" | "container cleanup" => |_| true,

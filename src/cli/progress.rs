@@ -47,7 +47,8 @@ impl Lines {
             Event::LayerStarted { digest, total } => {
                 Some(format!("{}: pulling, {}", short(digest), human_size(*total)))
             }
-            Event::LayerProgress { .. } => None,
+            // Nothing is fetched: to a script this is a start like any other.
+            Event::LayerProgress { .. } | Event::UnpackStarted { .. } | Event::UnpackDone { .. } => None,
             Event::LayerExists { digest } => Some(format!("{}: already exists", short(digest))),
             Event::LayerDone { digest } => Some(format!("{}: done", short(digest))),
             Event::Note(text) => Some(text.clone()),
@@ -113,13 +114,15 @@ impl Progress for Bars {
         // A panic of another thread while it drew leaves the bars usable.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::LayerStarted { digest, total } => self.add(&mut state, &digest, total),
+            Event::LayerStarted { digest, total } | Event::UnpackStarted { digest, total } => {
+                self.add(&mut state, &digest, total);
+            }
             Event::LayerProgress { digest, done } => self.advance(&state, &digest, done),
             Event::LayerExists { digest } => {
                 self.add(&mut state, &digest, 0);
                 self.done(&state, &digest, "already exists");
             }
-            Event::LayerDone { digest } => self.done(&state, &digest, "done"),
+            Event::LayerDone { digest } | Event::UnpackDone { digest } => self.done(&state, &digest, "done"),
             Event::Note(text) => self.line(&text),
             Event::Warning(text) => self.line(&format!("runr: warning: {text}")),
         }
@@ -157,6 +160,8 @@ mod tests {
             (Event::LayerStarted { digest: digest.clone(), total: 1500 }, Some("abababababab: pulling, 1.5kB"), false),
             (Event::LayerProgress { digest: digest.clone(), done: 5 }, None, false),
             (Event::LayerExists { digest: digest.clone() }, Some("abababababab: already exists"), false),
+            (Event::UnpackStarted { digest: digest.clone(), total: 1500 }, None, false),
+            (Event::UnpackDone { digest: digest.clone() }, None, false),
             (Event::LayerDone { digest }, Some("abababababab: done"), false),
             (Event::Note("x".into()), Some("x"), false),
             (Event::Warning("w".into()), Some("runr: warning: w"), true),

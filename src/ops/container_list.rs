@@ -21,7 +21,7 @@ pub fn all(store: &Store) -> Result<Vec<Entry>> {
 pub fn alive(store: &Store) -> Result<Vec<Entry>> {
     let mut entries = containers::list_alive(store)?;
     entries.retain(|entry| {
-        matches!(entry, Entry::Damaged { .. }) || matches!(entry, Entry::Good(c) if c.state.status.is_alive())
+        matches!(entry, Entry::Damaged { .. }) || matches!(entry, Entry::Good(c) if c.state.status.is_running())
     });
     Ok(ordered(entries))
 }

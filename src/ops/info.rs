@@ -29,7 +29,7 @@ pub fn version() -> Value {
 /// The document of `info`.
 pub fn info(store: &Store) -> Result<Value> {
     let containers = container_list::all(store)?;
-    let running = |entry: &&Entry| matches!(entry, Entry::Good(c) if c.state.status.is_alive());
+    let running = |entry: &&Entry| matches!(entry, Entry::Good(c) if c.state.status.is_running());
     let (all, running) = (containers.len(), containers.iter().filter(running).count());
     let map = userns::default_map()?;
     let images = store.images()?.len();

@@ -184,12 +184,11 @@ impl Bringer<'_> {
         match self.waiting(job, busy, || self.store.begin_layer(&job.diff_id, self.map))? {
             LayerSlot::Ready(layer) => {
                 let changed = self.ensure_blob(job, stop)?;
-                let event = if changed {
-                    Event::LayerDone { digest: digest() }
-                } else {
-                    Event::LayerExists { digest: digest() }
-                };
-                self.progress.event(event);
+                if changed {
+                    self.progress.event(Event::LayerDone { digest: digest() });
+                } else if self.source.is_some() {
+                    self.progress.event(Event::LayerExists { digest: digest() });
+                }
                 Ok((layer.meta.size, changed))
             }
             LayerSlot::Build(builder) => {
@@ -200,7 +199,10 @@ impl Bringer<'_> {
                 let Some(report) = report else { return Err(bug("a layer was not unpacked").into()) };
                 let size = report.size;
                 self.commit(job, builder, report)?;
-                self.progress.event(Event::LayerDone { digest: digest() });
+                self.progress.event(match self.source {
+                    Some(_) => Event::LayerDone { digest: digest() },
+                    None => Event::UnpackDone { digest: digest() },
+                });
                 Ok((size, true))
             }
         }
@@ -298,7 +300,11 @@ impl Bringer<'_> {
     /// From the store's blob, verified on the way.
     fn unpack_stored(&self, job: &Job, builder: &LayerBuilder) -> std::result::Result<Option<Report>, Failed> {
         let Descriptor { digest, size, .. } = &job.descriptor;
-        self.progress.event(Event::LayerStarted { digest: digest.to_string(), total: *size });
+        let (name, total) = (digest.to_string(), *size);
+        self.progress.event(match self.source {
+            Some(_) => Event::LayerStarted { digest: name, total },
+            None => Event::UnpackStarted { digest: name, total },
+        });
         let mut feed = Feed::new(Some(self.worker.begin(&builder.fs_dir())?));
         let mut file = self.store.open_blob(digest)?;
         let mut hasher = Hasher::new(digest.algorithm());

@@ -89,7 +89,11 @@ fn not_running(store: &Store, word: &str, id: &str, verb: &str) -> Error {
 pub fn running(store: &Store, word: &str, verb: &str) -> Result<(Container, Channel)> {
     let (id, channel) = connect(store, word)?;
     let channel = channel.ok_or_else(|| not_running(store, word, &id, verb))?;
-    Ok((Containers::new(store.paths()).load(&id).map_err(|e| gone(e, word))?, channel))
+    let container = Containers::new(store.paths()).load(&id).map_err(|e| gone(e, word))?;
+    if container.state.status == Status::Initialized {
+        return Err(not_running(store, word, &id, verb));
+    }
+    Ok((container, channel))
 }
 
 fn connect(store: &Store, word: &str) -> Result<(String, Option<Channel>)> {
@@ -191,7 +195,7 @@ fn holds(
     };
     let state = &container.state;
     let health = state.health.as_ref().map(|h| h.status);
-    let alive = state.status.is_alive();
+    let alive = state.status.is_running();
     if !alive {
         *last = state.exit_code.or(*last);
     }

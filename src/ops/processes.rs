@@ -63,7 +63,7 @@ impl Snapshot {
 
 /// The pid of the container's first process, if it is alive and that very process.
 pub fn first_process(container: &Container) -> Option<i32> {
-    let process = container.state.process.as_ref().filter(|_| container.state.status.is_alive())?;
+    let process = container.state.process.as_ref().filter(|_| container.state.status.is_running())?;
     process.is_alive().then_some(process.pid)
 }
 

@@ -19,7 +19,7 @@ pub struct PrunedContainers {
 
 /// Removes those of `chosen` that do not run. One that was started or removed meanwhile is left alone.
 pub fn containers(store: &Store, chosen: Vec<Container>) -> Result<PrunedContainers> {
-    let stopped: Vec<Container> = chosen.into_iter().filter(|c| !c.state.status.is_alive()).collect();
+    let stopped: Vec<Container> = chosen.into_iter().filter(|c| !c.state.status.is_running()).collect();
     let sizes = container_list::written(&stopped.iter().collect::<Vec<_>>()).unwrap_or_default();
     let ids: Vec<String> = stopped.into_iter().map(|c| c.record.id).collect();
     let mut pruned = PrunedContainers::default();

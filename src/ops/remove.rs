@@ -103,7 +103,7 @@ fn begin(store: &Store, word: &str, options: RemoveOptions, seen: &mut Vec<Strin
     if options.force {
         end_stopped_monitor(store, &id);
     }
-    let mut step = begin_one(&folder, word, &id, options);
+    let mut step = begin_one(store, &folder, word, &id, options);
     // It was stopped a moment ago, or is about to be: a SIGSTOP takes its time to arrive on a busy machine.
     if step.is_err() && options.force && end_stopped_monitor(store, &id) {
         step = wait_for_lock(&folder).map(Step::Locked);
@@ -120,16 +120,22 @@ fn end_stopped_monitor(store: &Store, id: &str) -> bool {
     monitor.inspect(kill).is_some()
 }
 
+/// One that has executed nothing yet needs no force.
+fn is_initialized(store: &Store, id: &str) -> bool {
+    let container = Containers::new(store.paths()).load(id);
+    container.is_ok_and(|container| container.state.status == crate::state::Status::Initialized)
+}
+
 fn monitor_of(store: &Store, id: &str) -> Option<ProcessIdentity> {
     Containers::new(store.paths()).load(id).ok()?.state.monitor
 }
 
-fn begin_one(folder: &Path, word: &str, id: &str, options: RemoveOptions) -> Result<Step> {
+fn begin_one(store: &Store, folder: &Path, word: &str, id: &str, options: RemoveOptions) -> Result<Step> {
     if let Some(lock) = containers::try_lock(folder)? {
         return Ok(Step::Locked(lock));
     }
     match connect_to(folder)? {
-        Some(_) if !options.force => Err(running(word, id)),
+        Some(_) if !options.force && !is_initialized(store, id) => Err(running(word, id)),
         Some(channel) => {
             let (signal, seconds) = match options.stop_seconds {
                 None | Some(0) => (Some(libc::SIGKILL), 0),

@@ -10,11 +10,13 @@ use crate::runtime::plan::{MountSource, MountStep, Plan};
 use crate::spec::options::SdNotify;
 use crate::state::containers::{Container, short};
 use crate::state::log::{Driver, Settings};
-use crate::state::{ContainerRecord, Containers, NewContainer};
+use crate::state::{ContainerRecord, Containers, NewContainer, Status};
 use crate::store::Store;
+use crate::supervise::control::{connect_to, next};
 use crate::supervise::monitor::{self, Assignment};
 use crate::supervise::notify::{self, Notify};
 use crate::supervise::process::Stdio;
+use crate::supervise::protocol::Request;
 use crate::supervise::{client, orphans};
 use crate::sys::channel::Channel;
 use crate::sys::term::Size;
@@ -43,6 +45,8 @@ pub struct Caller {
     pub env: Vec<String>,
     /// Its service manager.
     pub notify: Option<Notify>,
+    /// Only set it up.
+    pub hold: bool,
 }
 
 /// Starts the containers that `record` requires, and what they require, unless they run.
@@ -51,7 +55,13 @@ pub struct Caller {
 pub fn required(store: &Store, record: &ContainerRecord, progress: &dyn Progress) -> Result<()> {
     for id in &record.options.requires {
         let start = || -> Result<()> {
-            let Taken::Stopped(container) = take(store, id)? else { return Ok(()) };
+            let container = match take(store, id)? {
+                Taken::Stopped(container) => container,
+                Taken::Running(container) => {
+                    let released = release(&container)?;
+                    return released.map_or(Ok(()), |channel| client::await_start(&channel).map(drop));
+                }
+            };
             // A container requires only older ones, so this ends.
             let channel = again(store, *container, Caller::default(), progress)?;
             client::await_start(&channel).map(drop)
@@ -77,6 +87,33 @@ pub fn again(store: &Store, container: NewContainer, caller: Caller, progress: &
     required(store, &container.record, progress)?;
     let plan = plan::plan(store, &container.record, &container.folder, progress)?;
     fork_monitor(store, container, plan, caller)
+}
+
+/// Lets a container that is only initialized execute its command: the channel to its monitor, which tells of the start. `None`
+/// for one that does already.
+pub fn release(container: &Container) -> Result<Option<Channel>> {
+    if container.state.status != Status::Initialized {
+        return Ok(None);
+    }
+    let ended = || Error::conflict("the container ended before it could be started");
+    let channel = connect_to(&container.folder)?.ok_or_else(ended)?;
+    channel.send(&Request::Start, &[])?.then_some(Some(channel)).ok_or_else(ended)
+}
+
+/// Sets up a stopped container so that only its command remains to be executed, and waits until that is done.
+///
+/// The calling process must have no other thread. Errors: `NotFound`; `Conflict` for one that has a process already.
+pub fn initialize(store: &Store, word: &str, caller: Caller, progress: &dyn Progress) -> Result<()> {
+    let container = match take(store, word)? {
+        Taken::Stopped(container) => *container,
+        Taken::Running(container) => {
+            let (id, state) = (short(&container.record.id), container.state.status.word());
+            let text = format!("cannot initialize container `{word}`: container {id} is {state} already");
+            return Err(Error::conflict(text));
+        }
+    };
+    let channel = again(store, container, Caller { hold: true, ..caller }, progress)?;
+    next(&channel)?.map(drop).ok_or_else(monitor::lost)
 }
 
 /// Takes the lock of the container that `word` names, after what a dead monitor left of it is cleared away.
@@ -112,7 +149,7 @@ pub fn take(store: &Store, word: &str) -> Result<Taken> {
 }
 
 fn fork_monitor(store: &Store, container: NewContainer, mut plan: Plan, caller: Caller) -> Result<Channel> {
-    let Caller { mut stdio, size, env, notify } = caller;
+    let Caller { mut stdio, size, env, notify, hold } = caller;
     if Settings::of(&container.record.options)?.driver == Driver::Passthrough {
         stdio = stdio.direct()?;
     }
@@ -126,7 +163,7 @@ fn fork_monitor(store: &Store, container: NewContainer, mut plan: Plan, caller: 
         });
         set_variable(&mut plan, &format!("NOTIFY_SOCKET={}", notify::inside()));
     }
-    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify })
+    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify, hold })
 }
 
 fn set_variable(plan: &mut Plan, pair: &str) {

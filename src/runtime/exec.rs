@@ -145,7 +145,8 @@ pub struct Executing {
 }
 
 /// Sends a command on its way. The caller is the single-threaded parent of the container; it will have two more children to
-/// reap, of which the first is of no interest.
+/// reap, of which the first is of no interest. `slack` is the command's timer slack in nanoseconds, by which the caller knows
+/// what comes of it.
 ///
 /// Errors: `Usage` as [`ExecSpec::check`]; whatever forbids one more process. What goes wrong inside comes from
 /// [`Starting::step`].
@@ -154,6 +155,7 @@ pub fn begin(
     prepared: &Prepared,
     cgroup: Option<&Cgroup>,
     spec: &ExecSpec,
+    slack: u64,
     streams: Streams,
 ) -> Result<Starting> {
     spec.check()?;
@@ -168,7 +170,7 @@ pub fn begin(
     }
     drop(ours);
     let work = || {
-        let joiner = Joiner { container, prepared, spec, cgroup: cgroup.filter(|_| !placed) };
+        let joiner = Joiner { container, prepared, spec, slack, cgroup: cgroup.filter(|_| !placed) };
         joiner.run(streams, theirs)
     };
     exit_now(catch_unwind(AssertUnwindSafe(work)).unwrap_or(125));
@@ -223,6 +225,8 @@ struct Joiner<'a> {
     container: &'a Plan,
     prepared: &'a Prepared,
     spec: &'a ExecSpec,
+    /// The timer slack, in nanoseconds.
+    slack: u64,
     /// Where it still has to move.
     cgroup: Option<&'a Cgroup>,
 }
@@ -282,6 +286,7 @@ impl Joiner<'_> {
     /// In the command's process.
     fn prepare(&self, channel: &Channel, own_exe: Option<OwnedFd>) -> Result<Command> {
         setsid().doing(|| "start session")?;
+        nix::sys::prctl::set_timerslack(self.slack).doing(|| "set timer slack")?;
         keyring::join_new_session().doing(|| "start session keyring")?;
         signal::reset_all()?;
         let process = self.spec.process(self.container);

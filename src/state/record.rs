@@ -60,6 +60,8 @@ pub struct ImageUse {
 pub enum Status {
     /// Made, never started.
     Created,
+    /// Its monitor lives and everything is set up; its process waits for the word to execute its command (`container init`).
+    Initialized,
     /// Its monitor lives, and so does its process.
     Running,
     /// Its process is frozen.
@@ -75,6 +77,7 @@ impl Status {
     pub fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Initialized => "initialized",
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Restarting => "restarting",
@@ -84,6 +87,11 @@ impl Status {
 
     /// True for the states in which a monitor lives and holds the container's lock.
     pub fn is_alive(self) -> bool {
+        self.is_running() || self == Self::Initialized
+    }
+
+    /// True for the states that docker and podman call running: of those with a monitor, all but the one before the start.
+    pub fn is_running(self) -> bool {
         matches!(self, Self::Running | Self::Paused | Self::Restarting)
     }
 }

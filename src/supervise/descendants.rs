@@ -1,8 +1,7 @@
-//! A process and all that came of it: its children's children, and what stayed in its session when its parent ended.
-//!
-//! What has left both (a daemon: `setsid` and a parent that ended) is not found; in a cgroup or pid namespace of its own the
-//! kernel ends it with the container.
+//! A process and all that came of it: its children's children, what stayed in its session when its parent ended, and what has
+//! left both (a daemon: `setsid` and a parent that ended), which is known by its [`Mark`].
 
+use super::marks::Mark;
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -13,16 +12,29 @@ const ROUNDS: usize = 16;
 
 /// Kills the session leader `leader` and everything that is known to have come of it. `leader` is a child that is not reaped
 /// yet, so its number is its own.
-pub(super) fn kill_all(leader: Pid) {
-    let mut found: Vec<OwnedFd> = Vec::new();
+pub(super) fn kill_all(leader: Pid, mark: &Mark) {
     let mut known = BTreeSet::new();
+    // A process that is stopped in the middle of a fork still finishes it; once it is killed it doesn't. So what is found only
+    // after the first were killed is looked for as well.
     for _ in 0..ROUNDS {
-        let new: Vec<Relation> = related(leader.as_raw()).into_iter().filter(|r| !known.contains(&r.pid)).collect();
+        let found = stop_all(leader, mark, &mut known);
+        if found.is_empty() {
+            break;
+        }
+        found.into_iter().for_each(kill);
+    }
+}
+
+/// Stops what is not `known` yet and adds it to that.
+fn stop_all(leader: Pid, mark: &Mark, known: &mut BTreeSet<(i32, u64)>) -> Vec<OwnedFd> {
+    let mut found: Vec<OwnedFd> = Vec::new();
+    for _ in 0..ROUNDS {
+        let related = related(leader.as_raw(), mark);
+        let new: Vec<Relation> = related.into_iter().filter(|r| known.insert((r.pid, r.start))).collect();
         if new.is_empty() {
             break;
         }
         for process in new {
-            known.insert(process.pid);
             let Ok(pidfd) = pidfd_open(Pid::from_raw(process.pid)) else { continue };
             // The number could have passed on between the look and the open; what the descriptor holds can't change any more.
             if stat(process.pid).is_some_and(|now| now.start == process.start) {
@@ -31,9 +43,11 @@ pub(super) fn kill_all(leader: Pid) {
             }
         }
     }
-    for pidfd in found {
-        let _ = pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
-    }
+    found
+}
+
+fn kill(pidfd: OwnedFd) {
+    let _ = pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
 }
 
 /// What proc_pid_stat(5) says of a process's relations, in this pid namespace's numbers.
@@ -60,16 +74,16 @@ fn parse(pid: i32, stat: &str) -> Option<Relation> {
     })
 }
 
-fn related(leader: i32) -> Vec<Relation> {
+fn related(leader: i32, mark: &Mark) -> Vec<Relation> {
     let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let all: Vec<Relation> = pids.filter_map(|e| stat(e.file_name().to_str()?.parse().ok()?)).collect();
-    closure(leader, &all)
+    closure(leader, &all, |pid| mark.is_on(pid))
 }
 
-/// The leader, its session, and the descendants of all of them.
-fn closure(leader: i32, all: &[Relation]) -> Vec<Relation> {
-    let mut members: BTreeSet<i32> =
-        all.iter().filter(|r| r.pid == leader || r.session == leader).map(|r| r.pid).collect();
+/// The leader, its session, who is marked, and the descendants of all of them.
+fn closure(leader: i32, all: &[Relation], is_marked: impl Fn(i32) -> bool) -> Vec<Relation> {
+    let is_first = |r: &&Relation| r.pid == leader || r.session == leader || is_marked(r.pid);
+    let mut members: BTreeSet<i32> = all.iter().filter(is_first).map(|r| r.pid).collect();
     loop {
         let before = members.len();
         for process in all {
@@ -101,10 +115,17 @@ mod tests {
             process(13, 1, 10),
             process(20, 1, 20),
             process(21, 20, 20),
+            // A daemon, and a child of its own.
+            process(30, 1, 30),
+            process(31, 30, 31),
         ];
-        let mut pids: Vec<i32> = closure(10, &all).iter().map(|r| r.pid).collect();
-        pids.sort_unstable();
-        assert_eq!(pids, [10, 11, 12, 13, 14]);
+        let pids = |is_marked: &dyn Fn(i32) -> bool| {
+            let mut pids: Vec<i32> = closure(10, &all, is_marked).iter().map(|r| r.pid).collect();
+            pids.sort_unstable();
+            pids
+        };
+        assert_eq!(pids(&|_| false), [10, 11, 12, 13, 14]);
+        assert_eq!(pids(&|pid| pid == 30), [10, 11, 12, 13, 14, 30, 31]);
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! Starting ──> Running ──> Ended, until what it wrote is delivered
 //! ```
 //! A session belongs to the client that asked for it: when that is gone (kill -9), the session's processes are killed, all
-//! that still can be told to be its. A detached one belongs to nobody, a health check to the monitor.
+//! that came of it (`descendants`). A detached one belongs to nobody, a health check to the monitor.
 
 use super::descendants;
+use super::marks::Mark;
 use super::output::{Lost, Output};
 use super::process::{Process, give_input};
 use super::stream::Input;
@@ -66,6 +67,8 @@ pub(super) struct Exec {
     stdin_is_relayed: bool,
     /// A terminal's input, until there is a terminal.
     stdin: Option<OwnedFd>,
+    /// What its processes are known by.
+    mark: Mark,
     /// Its client is gone, or its time is up.
     doomed: bool,
     /// The beginning of what it wrote, for a health check.
@@ -81,6 +84,7 @@ impl Exec {
         process: &Process,
         spec: &ExecSpec,
         owner: Owner,
+        mark: Mark,
         fds: Vec<OwnedFd>,
     ) -> Result<Self> {
         spec.check()?;
@@ -110,7 +114,7 @@ impl Exec {
                 inputs.extend(input);
             }
         }
-        let starting = exec::begin(plan, &process.prepared, process.cgroup.as_ref(), spec, streams)?;
+        let starting = exec::begin(plan, &process.prepared, process.cgroup.as_ref(), spec, mark.slack, streams)?;
         Ok(Self {
             id: spec.id.clone(),
             owner,
@@ -119,6 +123,7 @@ impl Exec {
             inputs,
             stdin_is_relayed: spec.stdin_is_relayed,
             stdin: waiting,
+            mark,
             doomed: false,
             captured: Vec::new(),
             capture_limit: 0,
@@ -273,7 +278,7 @@ impl Exec {
                 }
             }
             Stage::Running(executing) => {
-                descendants::kill_all(executing.pid);
+                descendants::kill_all(executing.pid, &self.mark);
                 let _ = pidfd_signal(executing.pidfd.as_fd(), libc::SIGKILL);
             }
             Stage::Ended(_) => {}

@@ -6,7 +6,6 @@
 use super::exec::{Exec, Owner};
 use super::finish;
 use super::protocol::Report;
-use super::requests::not_running;
 use super::service::Service;
 use crate::base::fsx::{self, Durability};
 use crate::base::{Error, Result, units};
@@ -113,9 +112,7 @@ impl Service {
 
     /// `healthcheck run`: one that is under way is waited for.
     pub(super) fn check_health(&mut self, client: u64) -> Result<Option<Report>> {
-        if self.process.is_none() {
-            return Err(not_running());
-        }
+        self.running()?;
         if self.checks.check.is_none() {
             return Err(Error::conflict("the container has no health check"));
         }

@@ -12,7 +12,7 @@
 //! - `monitor`: forks it, starts the container
 //! - `service`: waits for the container, its streams and its clients; `requests`: what clients ask for; `session`: a client
 //! - `process`: one run of the container's process; `restart`: whether another follows
-//! - `exec`: further commands in the container; `sessions`: those that run; `descendants`: what came of one
+//! - `exec`: further commands in the container; `sessions`: those that run; `descendants`: what came of one, which its `marks` tell
 //! - `health`: the health check, a session of the monitor's own
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
 //! - `log`: keeps what is written, by the container's log driver
@@ -30,6 +30,7 @@ mod finish;
 mod health;
 mod joins;
 pub mod log;
+mod marks;
 pub mod monitor;
 pub mod notify;
 pub mod orphans;

@@ -4,11 +4,11 @@ use super::control::Listener;
 use super::finish;
 use super::joins;
 use super::notify::{Ear, Notify};
-use super::process::{self, Stdio};
+use super::process::{self, Process, Stdio};
 use super::protocol::Report;
 use super::service::Service;
 use crate::base::fsx::Durability;
-use crate::base::{Doing, Error, Kind, Result};
+use crate::base::{Doing, Error, Kind, Result, units};
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::plan::Plan;
 use crate::spec::options::SdNotify;
@@ -41,6 +41,8 @@ pub struct Assignment {
     pub size: Option<Size>,
     /// Whom to tell that it is ready.
     pub notify: Option<Notify>,
+    /// Its process waits for [`Request::Start`](super::protocol::Request::Start) before it executes.
+    pub hold: bool,
 }
 
 impl Assignment {
@@ -130,7 +132,26 @@ pub(super) fn watch_signals() -> Result<SignalFd> {
 impl Service {
     /// Starts the container's process: for the first time, or again.
     pub(super) fn begin(&mut self) -> Result<()> {
-        self.begin_health();
+        let mut process = self.set_up()?;
+        if std::mem::take(&mut self.assignment.hold) {
+            self.process = Some(process);
+            self.state.status = Status::Initialized;
+            self.assignment.write_state(&self.state)?;
+            self.assignment.event("init", &[]);
+            self.initialized();
+            return Ok(());
+        }
+        if let Err(e) = self.execute(&mut process) {
+            let _ = waitpid(process.prepared.pid, None);
+            process.cgroup.iter().for_each(Cgroup::remove);
+            return Err(e);
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Makes the container's process up to the moment before it executes its command.
+    fn set_up(&mut self) -> Result<Process> {
         let assignment = &mut self.assignment;
         let keep = assignment.record().options.interactive && !assignment.stdio.foreground;
         if let Some(notify) = assignment.notify.take() {
@@ -144,22 +165,26 @@ impl Service {
         let joined = joins::open(assignment.store.paths(), &assignment.plan.joins)?;
         let cgroup = make_cgroup(assignment)?;
         let Assignment { plan, stdio, size, .. } = assignment;
-        let (mut process, input) = process::make(plan, cgroup, stdio, keep, &mut self.outputs, *size, &joined)?;
+        let (process, input) = process::make(plan, cgroup, stdio, keep, &mut self.outputs, *size, &joined)?;
         drop(joined);
         self.inputs.extend(input);
         let state = &mut self.state;
-        state.status = Status::Running;
         state.oom_killed = false;
         state.process = Some(ProcessIdentity::of(process.prepared.pid.as_raw())?);
         state.cgroup = process.cgroup_folder().map(ToOwned::to_owned);
-        state.started = Some(finish::now());
+        Ok(process)
+    }
+
+    /// Lets the process execute its command.
+    pub(super) fn execute(&mut self, process: &mut Process) -> Result<()> {
+        self.begin_health();
+        self.state.status = Status::Running;
+        self.state.started = Some(finish::now());
         // On disk before the command runs: whoever finds this monitor dead knows which process to end.
-        assignment.write_state(state)?;
-        if let Err(e) = process.prepared.execute() {
-            let _ = waitpid(process.prepared.pid, None);
-            process.cgroup.iter().for_each(Cgroup::remove);
-            return Err(e);
-        }
+        let assignment = &self.assignment;
+        assignment.write_state(&self.state)?;
+        process.began = units::boot_nanos();
+        process.prepared.execute()?;
         let after = u64::from(assignment.record().options.timeout) * 1_000_000_000;
         process.deadline = (after > 0).then(|| process.began + after);
         // The overlay's upper is no longer new.
@@ -168,7 +193,6 @@ impl Service {
         }
         let report =
             Report::Started { pid: process.prepared.pid.as_raw(), notes: std::mem::take(&mut process.prepared.notes) };
-        self.process = Some(process);
         self.assignment.event("start", &[]);
         self.started(&report);
         Ok(())
@@ -188,6 +212,6 @@ fn make_cgroup(assignment: &Assignment) -> Result<Option<Cgroup>> {
 }
 
 /// What the client is told when a start fails without an error of its own.
-pub(super) fn lost() -> Error {
+pub fn lost() -> Error {
     Error::new(Kind::Bug, "the container's monitor ended without a word")
 }

@@ -57,6 +57,8 @@ pub enum Request {
         #[serde(default)]
         timeout_seconds: Option<i64>,
     },
+    /// Let the process of a container that is only initialized execute its command; `Started`, also when it does already.
+    Start,
     /// Freeze all processes; `Done`.
     Pause,
     /// Let them go on; `Done`.

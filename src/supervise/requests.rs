@@ -1,5 +1,6 @@
 //! What clients ask of the monitor, one function per request.
 
+use super::process::Process;
 use super::protocol::{Report, Request};
 use super::service::{Service, Stopping};
 use super::session::Session;
@@ -33,6 +34,7 @@ impl Service {
             Request::Kill { signal } => self.kill(signal).map(Some),
             Request::Stop { signal, timeout_seconds, remove } => self.stop(id, signal, timeout_seconds, remove),
             Request::Restart { signal, timeout_seconds } => self.restart(id, signal, timeout_seconds),
+            Request::Start => self.start(id),
             Request::Pause => self.pause(true).map(Some),
             Request::Unpause => self.pause(false).map(Some),
             Request::Namespaces => self.share_namespaces(id),
@@ -89,9 +91,33 @@ impl Service {
         }
     }
 
+    /// The container's process, once it executes its command.
+    pub(super) fn running(&self) -> Result<&Process> {
+        let executes = self.state.status != Status::Initialized;
+        self.process.as_ref().filter(|_| executes).ok_or_else(not_running)
+    }
+
+    /// `start` of a container that is only initialized. What goes wrong is the end of its process.
+    fn start(&mut self, id: u64) -> Result<Option<Report>> {
+        let mut process = self.process.take().ok_or_else(not_running)?;
+        let executed = if self.state.status == Status::Initialized && self.stopping.is_none() {
+            self.mark(id, |s| s.wants_start = true)?;
+            self.execute(&mut process).map(|()| None)
+        } else {
+            Ok(Some(Report::Started { pid: process.prepared.pid.as_raw(), notes: Vec::new() }))
+        };
+        self.process = Some(process);
+        if let Err(e) = &executed {
+            self.state.status = Status::Initialized;
+            self.state.error = Some(e.to_string());
+            self.mark(id, |s| s.wants_start = false)?;
+        }
+        executed
+    }
+
     /// `kill`: a signal that ends the container by intention keeps its restart policy from starting it again.
     fn kill(&mut self, number: i32) -> Result<Report> {
-        let Some(process) = &self.process else { return Err(not_running()) };
+        let process = self.running()?;
         if number == libc::SIGKILL {
             process.kill();
         } else {
@@ -120,6 +146,9 @@ impl Service {
     }
 
     fn restart(&mut self, id: u64, signal: Option<i32>, timeout: Option<i64>) -> Result<Option<Report>> {
+        if self.state.status == Status::Initialized {
+            return self.start(id);
+        }
         self.mark(id, |s| s.wants_start = true)?;
         // A stop that is under way is not undone.
         if self.stopping.as_ref().is_some_and(|s| !s.restart) {
@@ -145,6 +174,11 @@ impl Service {
         let number = signal.unwrap_or_else(|| self.stop_signal());
         let paused = self.state.status == Status::Paused;
         let Some(process) = &self.process else { return Ok(()) };
+        if self.state.status == Status::Initialized {
+            // There is no command yet that could do something before its end.
+            process.kill();
+            return Ok(());
+        }
         process.signal(number)?;
         if paused {
             // A frozen process takes its signal when it is thawed.
@@ -164,7 +198,7 @@ impl Service {
     }
 
     fn pause(&mut self, frozen: bool) -> Result<Report> {
-        let Some(process) = &self.process else { return Err(not_running()) };
+        let process = self.running()?;
         match (frozen, self.state.status) {
             (true, Status::Paused) => return Err(Error::conflict("the container is paused already")),
             (false, Status::Running) => return Err(Error::conflict("the container is not paused")),

@@ -317,6 +317,11 @@ impl Service {
         self.changed();
     }
 
+    /// Tells the command that asked for no more that the container is set up.
+    pub(super) fn initialized(&mut self) {
+        self.tell_starters(&Report::Done);
+    }
+
     fn tell_starters(&mut self, report: &Report) {
         for session in self.sessions.iter_mut().filter(|s| s.wants_start) {
             session.wants_start = false;
@@ -341,6 +346,9 @@ impl Service {
     fn goes_on(&mut self, code: i32) -> bool {
         let Some(process) = self.process.take() else { return false };
         let ran = Duration::from_nanos(units::boot_nanos().saturating_sub(process.began));
+        if self.state.status == Status::Initialized {
+            return self.keep(process);
+        }
         let wait = match &self.stopping {
             Some(stopping) if stopping.restart => Duration::ZERO,
             Some(_) => return self.keep(process),

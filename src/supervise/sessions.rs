@@ -1,6 +1,7 @@
 //! All exec sessions of a container: who asked for which, and what their clients are told.
 
 use super::exec::{Event, Exec, Owner};
+use super::marks::Marks;
 use super::protocol::Report;
 use super::requests::not_running;
 use super::service::Service;
@@ -21,6 +22,7 @@ pub(super) struct Execs {
     all: Vec<Exec>,
     /// Children that ended while a session whose process is not known yet was on its way.
     unclaimed: Vec<(Pid, i32)>,
+    marks: Marks,
 }
 
 impl Execs {
@@ -64,8 +66,10 @@ impl Service {
         if self.state.status == Status::Paused {
             return Err(Error::conflict("the container is paused").hint("let it go on: `runr unpause`"));
         }
+        let first = self.running()?.prepared.pid;
         let Some(process) = &self.process else { return Err(not_running()) };
-        let exec = Exec::start(&self.assignment.plan, process, spec, owner, fds)?;
+        let mark = self.execs.marks.next(first);
+        let exec = Exec::start(&self.assignment.plan, process, spec, owner, mark, fds)?;
         self.execs.push(exec)
     }
 

@@ -301,7 +301,9 @@ fn a_running_container_is_committed_as_it_is() {
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert_ne!(before, count());
     assert_eq!(sandbox.line("ps --format {{.State}}").output().ok().trim(), "running");
-    sandbox.line("run --rm --network none snap:4 cat /n").output().ok();
+    let out = sandbox.line("run --rm --network none snap:4 cat /n").output();
+    assert_eq!(out.stderr, "", "its layer is unpacked now, and nothing is fetched");
+    out.ok();
     sandbox.line("rm -f c").output().ok();
 }
 

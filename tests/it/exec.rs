@@ -288,6 +288,45 @@ fn a_killed_client_leaves_no_process() {
 }
 
 #[test]
+fn a_killed_client_leaves_no_daemon_either() {
+    need!(userns, shell);
+    for flags in ["", "--pid host"] {
+        let sandbox = sandbox(flags);
+        let number = format!("{}", std::process::id() * 10);
+        let count = |prefix: &str| processes(&sandbox).matches(&format!("{prefix}{number}")).count();
+        // A daemon, which has left its session and its parents, and one that makes such daemons for ever. `setsid` forks only
+        // where it leads a group, so a shell is between.
+        let daemon = |seconds: &str| format!("sh -c 'setsid sh -c \"sleep {seconds}{number}; true\" &'");
+        exec(&sandbox, "-d", &["sh", "-c", &format!("{}; sleep 6{number}", daemon("5"))]).ok();
+        exec(&sandbox, "", &["sh", "-c", &daemon("4")]).ok();
+        let other = sandbox.runr(["exec", "c", "sh", "-c", &format!("{}; sleep 8{number}; true", daemon("7"))]).spawn();
+        until("the others", || [4, 5, 6, 7, 8].iter().all(|n| count(&format!("sleep {n}")) > 0));
+        let others = || [4, 5, 6, 7, 8].map(|n| count(&format!("sleep {n}")));
+        let before = others();
+        let many = format!("while :; do {}; usleep 1000; done", daemon("3"));
+        let script = format!("{}; sh -c 'setsid sh -c \"$M\" &'; sleep 1{number}", daemon("2"));
+        let running = sandbox.runr(["exec", "-e", &format!("M={many}"), "c", "sh", "-c", &script]).spawn();
+        until("daemons", || count("sleep 2") > 0 && count("sleep 3") > 20);
+        running.signal(Signal::SIGKILL);
+        assert_eq!(running.wait().code(), 137);
+        until("no process", || count("sleep 1") + count("sleep 2") + count("sleep 3") == 0);
+        // Nothing else was touched.
+        assert_eq!(others(), before, "{flags}");
+        other.signal(Signal::SIGKILL);
+        assert_eq!(other.wait().code(), 137);
+        until("the other session's end", || count("sleep 7") + count("sleep 8") == 0);
+        assert!([4, 5, 6].iter().all(|n| count(&format!("sleep {n}")) > 0), "{}", processes(&sandbox));
+        // In the host's pid namespace, and without a cgroup, nobody ends what a command left running.
+        let (first, rest) = number.split_at(1);
+        let script = format!(
+            "for f in /proc/[0-9]*/cmdline; do p=${{f%/cmdline}}; grep -qs '[{first}]{rest}' $f && kill -9 ${{p#/proc/}}; done; true"
+        );
+        inside(&sandbox, "", &script);
+        sandbox.runr(["rm", "-f", "-t", "0", "c"]).output().ok();
+    }
+}
+
+#[test]
 fn the_containers_end_ends_every_session() {
     need!(userns, shell);
     for flags in ["", "--init", "--pid host"] {

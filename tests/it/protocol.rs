@@ -124,6 +124,11 @@ fn monitor(path: &Path, exchanges: Vec<(&'static str, Vec<&'static str>)>) -> st
     })
 }
 
+/// A process as a record has it: none that exists.
+fn identity() -> String {
+    r#"{"pid":2147483646,"start_time":1,"pid_namespace":1,"boot_id":"another"}"#.to_owned()
+}
+
 #[test]
 fn a_command_understands_a_monitor_of_version_1() {
     need!(userns, shell);
@@ -155,7 +160,14 @@ fn a_command_understands_a_monitor_of_version_1() {
     assert!(heard[1].starts_with(r#"Exec <- {"Exec":{"id":""#), "{heard:?}");
     assert_eq!(heard[2], r#"Pause <- "Pause""#);
     assert!(heard[3].starts_with(r#"Stop <- {"Stop":{"#), "{heard:?}");
+    // One that is only initialized, which came later in version 1.
+    std::fs::write(folder.join("state.json"), state.replace("running", "initialized").replacen("null", &identity(), 1))
+        .unwrap();
+    let old = monitor(&folder.join("ctl"), vec![("Start", vec![r#"{"Started":{"pid":7,"notes":[]}}"#])]);
+    assert_eq!(sandbox.line("start old").output().ok(), "old\n");
+    assert_eq!(old.join().unwrap(), [r#"Start <- "Start""#]);
     drop(lock);
+    std::fs::write(folder.join("state.json"), state.replace("running", "created")).unwrap();
     sandbox.line("rm old").output().ok();
 }
 

@@ -52,6 +52,28 @@ pub(crate) struct StartArgs {
     pub(crate) containers: Vec<String>,
 }
 
+/// `container init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// All containers that have no process
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// The last one that was made
+    #[arg(short, long)]
+    pub(crate) latest: bool,
+    /// Names or ids
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}
+
+impl InitArgs {
+    /// As the commands have it that act on several containers.
+    pub(crate) fn into_select(self) -> super::lifecycle::SelectArgs {
+        let Self { all, latest, containers } = self;
+        super::lifecycle::SelectArgs { all, latest, containers, cidfile: Vec::new() }
+    }
+}
+
 /// `rename`.
 #[derive(Debug, Args)]
 pub(crate) struct RenameArgs {

@@ -99,6 +99,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         "Make a container without starting it",
         commands::create::run,
     ),
+    entry::<life::InitArgs>(
+        &["container init", "init"],
+        "Set up containers so that only their command remains to be started",
+        commands::start::initialize,
+    ),
     entry::<life::StartArgs>(&["start", "container start"], "Start containers that do not run", commands::start::run),
     entry::<update::UpdateArgs>(
         &["update", "container update"],

@@ -5,12 +5,16 @@ use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
 use super::super::terminal;
 use super::super::{Context, Exit, typed};
-use super::select;
+use super::{select, start};
 use crate::base::{Error, Result};
 use crate::ops::lifecycle;
+use crate::state::Status;
+use crate::state::containers::Container;
 use crate::store::Store;
 use crate::supervise::client;
+use crate::supervise::control::connect_to;
 use crate::supervise::detach::DetachKeys;
+use crate::supervise::protocol::Request;
 use clap::ArgMatches;
 
 /// `attach`.
@@ -26,12 +30,22 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
             return Err(Error::usage("attach: missing argument: CONTAINER").hint("see `runr attach --help`"));
         }
     };
-    accompany(&store, &word, !args.no_stdin, args.sig_proxy, keys)
+    let (container, _) = lifecycle::running(&store, &word, "attach to")?;
+    accompany(context, &store, &container, !args.no_stdin, args.sig_proxy, keys)
 }
 
-/// Connects to a container that runs. `stdin` is given to a container that reads it at all.
-pub(super) fn accompany(store: &Store, word: &str, stdin: bool, sig_proxy: bool, keys: DetachKeys) -> Result<Exit> {
-    let (container, channel) = lifecycle::running(store, word, "attach to")?;
+/// Connects to a container that runs, or starts one that is only initialized. `stdin` is given to a container that reads it at
+/// all.
+pub(super) fn accompany(
+    context: &Context,
+    store: &Store,
+    container: &Container,
+    stdin: bool,
+    sig_proxy: bool,
+    keys: DetachKeys,
+) -> Result<Exit> {
+    let ended = || Error::conflict("the container is not running any more");
+    let channel = connect_to(&container.folder)?.ok_or_else(ended)?;
     let options = &container.record.options;
     let signals = client::catch_signals(sig_proxy)?;
     let streams = Attach { stdin, stdout: true, stderr: true };
@@ -40,7 +54,11 @@ pub(super) fn accompany(store: &Store, word: &str, stdin: bool, sig_proxy: bool,
     let mut companion = wiring.companion;
     companion.detach = keys;
     client::attach(&channel, wiring.stdio, wiring.size)?;
-    let end = client::accompany(&channel, &signals, companion, |_, _| Ok(()));
+    if container.state.status == Status::Initialized {
+        let _ = channel.send(&Request::Start, &[])?;
+    }
+    let started = |pid, _| start::started(context, store, &container.record.id, options, pid);
+    let end = client::accompany(&channel, &signals, companion, started);
     drop(raw);
     end.map(Exit::from)
 }

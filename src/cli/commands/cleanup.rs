@@ -1,11 +1,13 @@
 //! `runr container cleanup`: for scripts that podman calls it from.
 
 use super::super::args::housekeeping::CleanupArgs;
+use super::super::output::filter::Filters;
 use super::super::{Context, Exit, typed};
+use super::select::Selection;
 use crate::base::{Error, Result};
 use crate::ops::images::{self, RemoveOptions};
-use crate::ops::{cleanup, container_list, containers};
-use crate::state::{Containers, Entry};
+use crate::ops::{cleanup, containers};
+use crate::state::Containers;
 use crate::store::Store;
 use clap::ArgMatches;
 
@@ -13,7 +15,7 @@ use clap::ArgMatches;
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: CleanupArgs = typed(matches)?;
     let store = Store::open(&context.config.root)?;
-    let words = words(&args, &store)?;
+    let words = words(context, &args, &store)?;
     if args.exec.is_some() && words.len() != 1 {
         return Err(Error::usage("container cleanup: --exec needs exactly one container"));
     }
@@ -31,29 +33,17 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     failed.map_or(Ok(Exit::OK), Err)
 }
 
-fn words(args: &CleanupArgs, store: &Store) -> Result<Vec<String>> {
-    if !args.all && !args.latest {
-        if args.containers.is_empty() {
-            return Err(Error::usage("container cleanup: missing argument: CONTAINER")
-                .hint("see `runr container cleanup --help`"));
-        }
-        return Ok(args.containers.clone());
+fn words(context: &Context, args: &CleanupArgs, store: &Store) -> Result<Vec<String>> {
+    let CleanupArgs { containers: names, all, latest, .. } = args;
+    let (command, all, latest) = ("container cleanup", *all, *latest);
+    let selection = Selection { command, containers: names, cidfile: &[], ignore: false, all, latest, filter: &[] };
+    if let Some(words) = selection.named(context)? {
+        return Ok(words);
     }
-    if !args.containers.is_empty() {
-        return Err(Error::usage(
-            "container cleanup: containers by name cannot be used together with --all or --latest",
-        ));
-    }
-    let mut found = Vec::new();
-    for entry in container_list::all(store)? {
-        match entry {
-            Entry::Good(container) if args.latest => return Ok(vec![container.record.id]),
-            // With --all those that run are left alone.
-            Entry::Good(container) if !containers::is_running(&container) => found.push(container.record.id),
-            _ => {}
-        }
-    }
-    Ok(found)
+    let mut chosen = selection.chosen(store, &Filters::default())?;
+    // With --all those that run are left alone.
+    chosen.retain(|container| latest || !containers::is_running(container));
+    Ok(chosen.into_iter().map(|c| c.record.id).collect())
 }
 
 fn one(store: &Store, word: &str, args: &CleanupArgs) -> Result<String> {

@@ -37,7 +37,7 @@ pub(crate) const FILTERS: [&str; 20] = [
 ];
 
 /// The values of `status`: docker's words, then podman's.
-const STATUSES: [&str; 11] = [
+const STATUSES: [&str; 12] = [
     "created",
     "restarting",
     "running",
@@ -46,6 +46,7 @@ const STATUSES: [&str; 11] = [
     "exited",
     "dead",
     "configured",
+    "initialized",
     "stopped",
     "stopping",
     "unknown",

@@ -2,6 +2,7 @@
 
 use super::super::args::logs::LogsArgs;
 use super::super::output::Output;
+use super::super::template::query_escape;
 use super::super::{Context, Exit, typed};
 use super::select;
 use crate::base::{Error, Result, moment};
@@ -71,24 +72,12 @@ impl Prefix {
         let word = if args.names { record.name.as_str() } else { short(&record.id) };
         let details = args.details.then(|| {
             let attributes = log.settings.attributes(record);
-            let pairs = attributes.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
+            let pairs =
+                attributes.iter().map(|(name, value)| format!("{}={}", query_escape(name), query_escape(value)));
             pairs.collect::<Vec<_>>().join(",") + " "
         });
         Self { name: record.name.clone(), who: if several { format!("{word} ") } else { String::new() }, details }
     }
-}
-
-/// Go's `url.QueryEscape`, as docker prints details.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
-            b' ' => escaped.push('+'),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }
 
 /// Colours of containers, in their order: podman's.
@@ -220,6 +209,6 @@ mod tests {
 
     #[test]
     fn details_are_escaped_as_in_go() {
-        assert_eq!(escape("a b=c,d/é~"), "a+b%3Dc%2Cd%2F%C3%A9~");
+        assert_eq!(query_escape("a b=c,d/é~"), "a+b%3Dc%2Cd%2F%C3%A9~");
     }
 }

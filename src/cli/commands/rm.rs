@@ -4,7 +4,8 @@ use super::super::args::container::RmArgs;
 use super::super::output::filter::Filters;
 use super::super::{Context, Exit, typed};
 use super::ps;
-use crate::base::{Doing, Error, Kind, Result, fsx};
+use super::select::Selection;
+use crate::base::{Error, Kind, Result};
 use crate::ops::container_list;
 use crate::ops::remove::{self, RemoveOptions};
 use crate::state::{Containers, Entry};
@@ -51,38 +52,18 @@ fn with_dependants(store: &Store, words: Vec<String>) -> Result<Vec<String>> {
 
 /// What to remove, as typed or by full id.
 fn words(context: &Context, args: &RmArgs, store: &Store) -> Result<Vec<String>> {
-    let mut words = args.containers.clone();
-    for file in &args.cidfile {
-        match fsx::read_to_string(&context.config.working_dir.join(file)) {
-            Ok(text) => words.push(text.trim().to_owned()),
-            Err(e) if e.is_missing() && (args.ignore || args.force) => {}
-            Err(e) => return Err(e).doing(|| "--cidfile"),
-        }
-    }
-    let selects = args.all || args.latest || !args.filter.is_empty();
-    if !selects {
-        if words.is_empty() && args.cidfile.is_empty() {
-            return Err(Error::usage("rm: missing argument: CONTAINER").hint("see `runr rm --help`"));
-        }
+    let RmArgs { containers, cidfile, all, latest, filter, .. } = args;
+    let (ignore, all, latest) = (args.ignore || args.force, *all, *latest);
+    let selection = Selection { command: "rm", containers, cidfile, ignore, all, latest, filter };
+    if let Some(words) = selection.named(context)? {
         return Ok(words);
     }
-    if !words.is_empty() {
-        return Err(Error::usage("rm: containers by name cannot be used together with --all, --filter or --latest"));
+    let chosen = selection.chosen(store, &Filters::parse(filter, &ps::FILTERS)?)?;
+    let mut words: Vec<String> = chosen.into_iter().map(|c| c.record.id).collect();
+    if all && filter.is_empty() {
+        // Nothing is known of a damaged one, so only `--all` means it.
+        let entries = container_list::all(store)?.into_iter();
+        words.extend(entries.filter_map(|entry| if let Entry::Damaged { id, .. } = entry { Some(id) } else { None }));
     }
-    let filters = Filters::parse(&args.filter, &ps::FILTERS)?;
-    let mut good = Vec::new();
-    for entry in container_list::all(store)? {
-        match entry {
-            Entry::Good(container) => good.push(*container),
-            // Nothing is known of a damaged one, so only `--all` means it.
-            Entry::Damaged { id, .. } if args.all && args.filter.is_empty() => words.push(id),
-            Entry::Damaged { .. } => {}
-        }
-    }
-    let mut chosen = ps::filtered(store, good, &filters)?;
-    if args.latest {
-        chosen.truncate(1);
-    }
-    words.extend(chosen.into_iter().map(|c| c.record.id));
     Ok(words)
 }

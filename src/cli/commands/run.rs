@@ -49,6 +49,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
             env: passed.env,
             notify,
             size: None,
+            hold: false,
         };
         let channel = ops::start::first(&store, created, caller, watcher.as_ref())?;
         leave(context, &store, &id, &channel, &options)?;
@@ -66,7 +67,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let Wiring { mut stdio, mut companion, size, .. } = wiring;
     companion.detach = keys;
     stdio.passed = passed.descriptors;
-    let caller = Caller { stdio, size, env: passed.env, notify };
+    let caller = Caller { stdio, size, env: passed.env, notify, hold: false };
     let channel = ops::start::first(&store, created, caller, watcher.as_ref())?;
     let mut warnings = Vec::new();
     let code = client::accompany(&channel, &signals, companion, |pid, notes| {

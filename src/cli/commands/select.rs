@@ -10,6 +10,66 @@ use crate::state::Entry;
 use crate::state::containers::Container;
 use crate::store::Store;
 
+/// What the command line says of which containers are meant.
+pub(super) struct Selection<'a> {
+    /// The command's name, for errors.
+    pub(super) command: &'a str,
+    /// Names, ids or their beginnings, as typed.
+    pub(super) containers: &'a [String],
+    /// `--cidfile`: files with an id each.
+    pub(super) cidfile: &'a [String],
+    /// Pass over a cidfile that is missing.
+    pub(super) ignore: bool,
+    /// `--all`.
+    pub(super) all: bool,
+    /// `--latest`.
+    pub(super) latest: bool,
+    /// `--filter`.
+    pub(super) filter: &'a [String],
+}
+
+impl<'a> Selection<'a> {
+    fn of(command: &'a str, args: &'a SelectArgs, filter: &'a [String], ignore: bool) -> Self {
+        let SelectArgs { all, cidfile, latest, containers } = args;
+        Self { command, containers, cidfile, ignore, all: *all, latest: *latest, filter }
+    }
+
+    /// The words, when containers are named; `None` when they are to be [chosen](Self::chosen).
+    pub(super) fn named(&self, context: &Context) -> Result<Option<Vec<String>>> {
+        let Self { command, .. } = self;
+        let mut words = self.containers.to_vec();
+        for file in self.cidfile {
+            match fsx::read_to_string(&context.config.working_dir.join(file)) {
+                Ok(text) => words.push(text.trim().to_owned()),
+                Err(e) if e.is_missing() && self.ignore => {}
+                Err(e) => return Err(e).doing(|| "--cidfile"),
+            }
+        }
+        if !self.all && !self.latest && self.filter.is_empty() {
+            if words.is_empty() && self.cidfile.is_empty() {
+                let e = Error::usage(format!("{command}: missing argument: CONTAINER"));
+                return Err(e.hint(format!("see `runr {command} --help`")));
+            }
+            return Ok(Some(words));
+        }
+        if !words.is_empty() {
+            let with = "cannot be used together with --all, --filter or --latest";
+            return Err(Error::usage(format!("{command}: containers by name {with}")));
+        }
+        Ok(None)
+    }
+
+    /// Those that `filters`, read from `self.filter`, leave of all that can be read, the youngest first; only that one with
+    /// `--latest`.
+    pub(super) fn chosen(&self, store: &Store, filters: &Filters) -> Result<Vec<Container>> {
+        let mut chosen = ps::filtered(store, good(store)?, filters)?;
+        if self.latest {
+            chosen.truncate(1);
+        }
+        Ok(chosen)
+    }
+}
+
 /// The words to act on: as typed, or full ids. `fits` says which of all containers `--all` means; `filter` narrows them down;
 /// `ignore` passes over a missing cidfile.
 pub(super) fn words(
@@ -21,31 +81,12 @@ pub(super) fn words(
     ignore: bool,
     fits: impl Fn(&Container) -> bool,
 ) -> Result<Vec<String>> {
-    let mut words = args.containers.clone();
-    for file in &args.cidfile {
-        match fsx::read_to_string(&context.config.working_dir.join(file)) {
-            Ok(text) => words.push(text.trim().to_owned()),
-            Err(e) if e.is_missing() && ignore => {}
-            Err(e) => return Err(e).doing(|| "--cidfile"),
-        }
-    }
-    let selects = args.all || args.latest || !filter.is_empty();
-    if !selects {
-        if words.is_empty() && args.cidfile.is_empty() {
-            let e = Error::usage(format!("{command}: missing argument: CONTAINER"));
-            return Err(e.hint(format!("see `runr {command} --help`")));
-        }
+    let selection = Selection::of(command, args, filter, ignore);
+    if let Some(words) = selection.named(context)? {
         return Ok(words);
     }
-    if !words.is_empty() {
-        let with = "cannot be used together with --all, --filter or --latest";
-        return Err(Error::usage(format!("{command}: containers by name {with}")));
-    }
-    let filters = Filters::parse(filter, &ps::FILTERS)?;
-    let mut chosen = ps::filtered(store, good(store)?, &filters)?;
-    if args.latest {
-        chosen.truncate(1);
-    } else {
+    let mut chosen = selection.chosen(store, &Filters::parse(filter, &ps::FILTERS)?)?;
+    if !args.latest {
         chosen.retain(fits);
     }
     Ok(chosen.into_iter().map(|c| c.record.id).collect())

@@ -1,6 +1,6 @@
 //! `runr start`: stopped containers run again, in the background or, one, attached.
 
-use super::super::args::life::StartArgs;
+use super::super::args::life::{InitArgs, StartArgs};
 use super::super::output::filter::Filters;
 use super::super::parse::keys::detach_keys;
 use super::super::parse::process::Attach;
@@ -9,13 +9,13 @@ use super::super::{Context, Exit, progress, typed};
 use super::attach;
 use super::create::write_new;
 use super::ps;
+use super::select::{self, Selection};
 use crate::base::{Error, Result};
-use crate::ops::container_list;
 use crate::ops::start::{self, Caller, Taken};
 use crate::spec::ContainerOptions;
 use crate::spec::options::{RestartPolicy, SdNotify};
 use crate::state::containers::Container;
-use crate::state::{Containers, Entry, NewContainer};
+use crate::state::{Containers, NewContainer};
 use crate::store::Store;
 use crate::supervise::client;
 use crate::supervise::notify::Notify;
@@ -31,67 +31,41 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         return Err(Error::usage("--sig-proxy cannot be used without --attach"));
     }
     let store = Store::open(&context.config.root)?;
-    let words = words(&args, &store)?;
+    let words = words(context, &args, &store)?;
     if attach {
         let [word] = words.as_slice() else {
             return Err(Error::usage("only one container can be started and attached to at once"));
         };
         return attached(context, &store, word, &args);
     }
-    let mut failed: Option<Error> = None;
-    for word in &words {
-        match background(context, &store, word) {
-            Ok(()) => context.out.line(word)?,
-            Err(e) => {
-                if let Some(earlier) = failed.replace(e) {
-                    context.out.error(&earlier);
-                }
-            }
-        }
-    }
-    failed.map_or(Ok(Exit::OK), Err)
+    select::each(context, &words, |context, word| background(context, &store, word))?;
+    Ok(Exit::OK)
 }
 
 /// What to start, as typed or by full id.
-fn words(args: &StartArgs, store: &Store) -> Result<Vec<String>> {
-    let selects = args.all || args.latest || !args.filter.is_empty();
-    match (selects, args.containers.is_empty()) {
-        (false, true) => return Err(Error::usage("start: missing argument: CONTAINER").hint("see `runr start --help`")),
-        (false, false) => return Ok(args.containers.clone()),
-        (true, false) => {
-            let text = "start: containers by name cannot be used together with --all, --filter or --latest";
-            return Err(Error::usage(text));
-        }
-        (true, true) => {}
-    }
-    if args.latest {
-        return latest(store);
+fn words(context: &Context, args: &StartArgs, store: &Store) -> Result<Vec<String>> {
+    let StartArgs { containers, all, latest, filter, .. } = args;
+    let (all, latest) = (*all, *latest);
+    let selection = Selection { command: "start", containers, cidfile: &[], ignore: false, all, latest, filter };
+    if let Some(words) = selection.named(context)? {
+        return Ok(words);
     }
     let mut keys = ps::FILTERS.to_vec();
     keys.extend(["restart-policy", "should-start-on-boot"]);
     keys.sort_unstable();
     keys.dedup();
-    let filters = Filters::parse(&args.filter, &keys)?;
-    let mut chosen = ps::filtered(store, good(store)?, &filters)?;
+    let filters = Filters::parse(filter, &keys)?;
+    let mut chosen = selection.chosen(store, &filters)?;
     chosen.retain(|c| {
         filters.any("restart-policy", |policy| policy == policy_word(c.record.options.restart))
             && filters.any("should-start-on-boot", |wanted| wanted == starts_on_boot(c).to_string())
     });
     // The oldest first: what others were made to use.
     chosen.reverse();
-    Ok(chosen.into_iter().map(|c| c.record.id).collect())
-}
-
-/// All that can be read, the youngest first.
-fn good(store: &Store) -> Result<Vec<Container>> {
-    let all = container_list::all(store)?.into_iter();
-    Ok(all.filter_map(|entry| if let Entry::Good(container) = entry { Some(*container) } else { None }).collect())
-}
-
-/// The id of the last container that was made.
-pub(super) fn latest(store: &Store) -> Result<Vec<String>> {
-    let youngest = good(store)?.into_iter().next().ok_or_else(|| Error::not_found("there is no container"))?;
-    Ok(vec![youngest.record.id])
+    match chosen.is_empty() && latest {
+        true => Err(Error::not_found("there is no container")),
+        false => Ok(chosen.into_iter().map(|c| c.record.id).collect()),
+    }
 }
 
 fn policy_word(policy: RestartPolicy) -> &'static str {
@@ -114,9 +88,30 @@ fn starts_on_boot(container: &Container) -> bool {
     meant && container.state.started.is_some()
 }
 
+/// `container init`: prints each name as it was typed.
+pub(crate) fn initialize(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
+    let args: InitArgs = typed(matches)?;
+    let store = Store::open(&context.config.root)?;
+    let fits = |c: &Container| !c.state.status.is_alive();
+    let words = select::words(context, &store, "container init", &args.into_select(), &[], false, fits)?;
+    select::each(context, &words, |context, word| {
+        let watcher = progress::choose(&context.config, false);
+        let container = Containers::new(store.paths()).find(word)?;
+        let caller = Caller { notify: notify(context, &container.record.options), ..Caller::default() };
+        start::initialize(&store, word, caller, watcher.as_ref())
+    })?;
+    Ok(Exit::OK)
+}
+
 /// Starts one container and leaves it to itself.
 pub(super) fn background(context: &mut Context, store: &Store, word: &str) -> Result<()> {
-    let Taken::Stopped(container) = start::take(store, word)? else { return Ok(()) };
+    let container = match start::take(store, word)? {
+        Taken::Stopped(container) => container,
+        Taken::Running(container) => {
+            let Some(channel) = start::release(&container)? else { return Ok(()) };
+            return leave(context, store, &container.record.id, &channel, &container.record.options);
+        }
+    };
     let (id, options) = (container.record.id.clone(), container.record.options.clone());
     let watcher = progress::choose(&context.config, false);
     let caller = Caller { notify: notify(context, &options), ..Caller::default() };
@@ -146,8 +141,9 @@ fn attached(context: &mut Context, store: &Store, word: &str, args: &StartArgs) 
     let container: NewContainer = match start::take(store, word)? {
         Taken::Stopped(container) => *container,
         // docker and podman connect to it then.
-        Taken::Running(_) => {
-            return attach::accompany(store, word, args.interactive, args.sig_proxy.unwrap_or(true), keys);
+        Taken::Running(container) => {
+            let sig_proxy = args.sig_proxy.unwrap_or(true);
+            return attach::accompany(context, store, &container, args.interactive, sig_proxy, keys);
         }
     };
     let (id, options) = (container.record.id.clone(), container.record.options.clone());

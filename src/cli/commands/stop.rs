@@ -56,7 +56,7 @@ pub(crate) fn kill(context: &mut Context, matches: &ArgMatches) -> Result<Exit> 
     let args: KillArgs = typed(matches)?;
     let signal = number(&args.signal)?;
     let store = Store::open(&context.config.root)?;
-    let words = select::words(context, &store, "kill", &args.select, &[], false, is_alive)?;
+    let words = select::words(context, &store, "kill", &args.select, &[], false, |c| c.state.status.is_running())?;
     select::each(context, &words, |_, word| lifecycle::kill(&store, word, signal))?;
     Ok(Exit::OK)
 }

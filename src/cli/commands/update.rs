@@ -4,7 +4,7 @@ use super::super::args::health::HealthArgs;
 use super::super::args::update::UpdateArgs;
 use super::super::parse::{env, health, life, limits, process};
 use super::super::{Context, Exit, typed};
-use super::start::latest;
+use super::select;
 use crate::base::{Error, Result};
 use crate::ops::change::{self, Changes};
 use crate::spec::health::HealthOptions;
@@ -21,7 +21,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     }
     let store = Store::open(&context.config.root)?;
     let words = match (args.latest, args.containers.is_empty()) {
-        (true, true) => latest(&store)?,
+        (true, true) => vec![select::latest(&store)?],
         (false, false) => args.containers,
         (true, false) => return Err(Error::usage("update: containers by name cannot be used together with --latest")),
         (false, true) => {

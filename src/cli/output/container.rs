@@ -154,6 +154,7 @@ pub(crate) fn status(c: &Container, now: Timestamp) -> String {
     let up = || format!("Up {}", span(&state.started));
     match state.status {
         Status::Created => "Created".to_owned(),
+        Status::Initialized => "Initialized".to_owned(),
         Status::Paused => format!("{} (Paused)", up()),
         Status::Running => match &state.health {
             None => up(),

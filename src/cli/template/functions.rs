@@ -88,7 +88,7 @@ fn apply(name: &str, args: &[Value]) -> Result<Value, String> {
             _ => None,
         })
         .into(),
-        "urlquery" => url_query(&joined(args)).into(),
+        "urlquery" => query_escape(&joined(args)).into(),
         "eq" => return equal(&args[0], &args[1..]),
         "ne" => Value::Bool(equal(&args[0], &args[1..])? != Value::Bool(true)),
         "lt" | "le" | "gt" | "ge" => ordered(name, &args[0], &args[1])?.into(),
@@ -149,7 +149,8 @@ fn escape(source: &str, special: impl Fn(char) -> Option<&'static str>) -> Strin
     text
 }
 
-fn url_query(source: &str) -> String {
+/// Go's `url.QueryEscape`; docker prints log details in it, too.
+pub(crate) fn query_escape(source: &str) -> String {
     let mut text = String::new();
     for byte in source.bytes() {
         match byte {

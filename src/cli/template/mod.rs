@@ -16,6 +16,7 @@ mod parse;
 mod printf;
 mod value;
 
+pub(crate) use functions::query_escape;
 pub(crate) use value::{add_fields, method, sorted, with_fields};
 
 use crate::base::{Error, Result};

@@ -94,7 +94,7 @@ fn state(container: &Container) -> Value {
     let mut document = json!({
         "OciVersion": oci_spec::runtime::VERSION,
         "Status": state.status.word(),
-        "Running": alive,
+        "Running": state.status.is_running(),
         "Paused": state.status == Status::Paused,
         "Restarting": state.status == Status::Restarting,
         "OOMKilled": state.oom_killed,
