@@ -11,7 +11,7 @@ use crate::base::fsx::Durability;
 use crate::base::{Doing, Error, Kind, Result, units};
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::plan::Plan;
-use crate::spec::options::SdNotify;
+use crate::spec::options::{RestartPolicy, SdNotify};
 use crate::state::containers::{short, write_state};
 use crate::state::events::{self, Event};
 use crate::state::record::{ContainerState, ProcessIdentity, Status};
@@ -164,6 +164,7 @@ impl Service {
         // Anew at each start: the other container may have been started again, too.
         let joined = joins::open(assignment.store.paths(), &assignment.plan.joins)?;
         let cgroup = make_cgroup(assignment)?;
+        assignment.stdio.runs_again = assignment.record().options.restart != RestartPolicy::No;
         let Assignment { plan, stdio, size, .. } = assignment;
         let (process, input) = process::make(plan, cgroup, stdio, keep, &mut self.outputs, *size, &joined)?;
         drop(joined);

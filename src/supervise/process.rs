@@ -30,8 +30,10 @@ pub struct Stdio {
     pub stderr: Option<OwnedFd>,
     /// The three above are the caller's own, which the container gets as they are, at each of its runs.
     pub direct: bool,
-    /// What else it gets, each under its number, from 3 on. Only the first run of a container that is started again gets them.
+    /// What else it gets, each under its number, from 3 on.
     pub passed: Vec<(RawFd, OwnedFd)>,
+    /// There is a restart policy, so each run gets these, not only the first.
+    pub runs_again: bool,
 }
 
 impl Stdio {
@@ -103,6 +105,14 @@ fn ending(relayed: bool) -> Option<u8> {
     (!relayed).then_some(4)
 }
 
+/// What is passed on. Where no further run needs it the monitor lets go of it: who reads a pipe's other end sees its end.
+fn passed(stdio: &mut Stdio) -> Result<Vec<(RawFd, OwnedFd)>> {
+    if !stdio.runs_again {
+        return Ok(std::mem::take(&mut stdio.passed));
+    }
+    stdio.passed.iter().map(|(number, fd)| Ok((*number, fd.try_clone().doing(|| "copy descriptor")?))).collect()
+}
+
 /// The container's ends of its streams; the monitor's go to `outputs`.
 fn wire(
     plan: &Plan,
@@ -110,7 +120,7 @@ fn wire(
     keep_stdin: bool,
     outputs: &mut [Output; 2],
 ) -> Result<(Streams, Option<OwnedFd>, Option<Input>)> {
-    let mut streams = Streams { passed: std::mem::take(&mut stdio.passed), ..Streams::default() };
+    let mut streams = Streams { passed: passed(stdio)?, ..Streams::default() };
     if plan.process.terminal {
         return Ok((streams, None, None));
     }

@@ -124,9 +124,18 @@ impl Service {
                 self.state.error = Some(e.to_string());
                 return finish::status_of(&e);
             }
+            self.note_pid();
             if asked {
                 self.assignment.event("restart", &[]);
             }
+        }
+    }
+
+    /// `--pidfile` after a further start; the command wrote it after the first. Nobody is there to be told of a failure.
+    fn note_pid(&self) {
+        let file = self.assignment.record().options.pidfile.as_ref();
+        if let (Some(file), Some(process)) = (file, &self.process) {
+            let _ = std::fs::write(file, process.prepared.pid.to_string());
         }
     }
 

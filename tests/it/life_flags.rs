@@ -395,3 +395,26 @@ fn volumes_of_the_image_are_folders_or_memory() {
         assert!(refused.contains(said), "{refused}");
     }
 }
+
+#[test]
+fn a_further_run_has_its_descriptors_and_its_pidfile() {
+    need!(userns, shell, tool("bash"));
+    let sandbox = sandbox();
+    let (file, pidfile) = (sandbox.write("text", "passed\n"), sandbox.path("pid"));
+    let script =
+        "exec 3< \"$0\"; runr run -d --name c --restart on-failure:1 --pidfile \"$1\" --preserve-fds 1 busybox sh -c '
+        cat <&3; test -e /second || { touch /second; exit 1; }; test -e /proc/self/fd/3 && echo there; exec sleep 1000'";
+    sandbox.command("bash").args(["-c", script]).arg(&file).arg(&pidfile).output().ok();
+    let shown = |field: &str| sandbox.runr(["inspect", "c", "-f", field]).output().ok().trim().to_owned();
+    let begin = std::time::Instant::now();
+    while shown("{{.RestartCount}} {{.State.Status}}") != "1 running"
+        || std::fs::read_to_string(&pidfile).unwrap() != shown("{{.State.Pid}}")
+    {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{}", shown("{{json .State}}"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // One open file, read to its end by the first run, and there for the second.
+    sandbox.line("kill c").output().ok();
+    sandbox.line("wait c").output().ok();
+    assert_eq!(sandbox.line("logs c").output().ok(), "passed\nthere\n");
+}

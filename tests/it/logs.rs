@@ -133,6 +133,10 @@ fn details_are_what_was_chosen() {
         assert_eq!(streams(&sandbox, &format!("--details {driver}")).0, "MODE=fast,app=a%2Cb hi\n");
     }
     ended(&sandbox, "plain", "", "echo hi");
+    let flags = "--label app=a --label apt=b --label c=d -e M1=1 -e M2=2 -e OTHER=3";
+    let options = "--log-opt labels-regex=^ap --log-opt env-regex=^M[0-9]$ --log-opt env=OTHER";
+    ended(&sandbox, "regex", &format!("{flags} {options}"), "echo hi");
+    assert_eq!(streams(&sandbox, "--details regex").0, "M1=1,M2=2,OTHER=3,app=a,apt=b hi\n");
     assert_eq!(streams(&sandbox, "--details plain").0, " hi\n", "as docker prints it");
 }
 

@@ -77,6 +77,10 @@ pub struct Settings {
     pub labels: Vec<String>,
     /// `env`: names of variables that `--details` shows.
     pub env: Vec<String>,
+    /// `labels-regex`: a regular expression; the labels whose names it finds are shown as well.
+    pub labels_regex: Option<String>,
+    /// `env-regex`, likewise for variables.
+    pub env_regex: Option<String>,
 }
 
 impl Driver {
@@ -117,7 +121,7 @@ impl Settings {
         let driver = driver.filter(|d| !d.is_empty()).map_or(Ok(Driver::K8sFile), Driver::parse)?;
         if let Some(unknown) = options.keys().find(|name| !OPTIONS.contains(&name.as_str())) {
             return Err(Error::usage(format!("invalid log option `{unknown}`"))
-                .hint("use max-size, max-file, path, tag, label, env or mode"));
+                .hint("use max-size, max-file, path, tag, label, labels-regex, env, env-regex or mode"));
         }
         let get = |name: &str| options.get(name).map(String::as_str);
         let list = |name: &str| -> Vec<String> {
@@ -130,7 +134,7 @@ impl Settings {
         }
         for name in ["env-regex", "labels-regex"] {
             if options.contains_key(name) {
-                return Err(Error::unsupported(format!("log option `{name}`: not supported yet")));
+                expression(get(name)).map_err(|e| e.step(format!("log option `{name}`")))?;
             }
         }
         let local = driver == Driver::Local;
@@ -142,6 +146,8 @@ impl Settings {
             tag: get("tag").filter(|t| !t.is_empty()).map(str::to_owned),
             labels: [list("label"), list("labels")].concat(),
             env: list("env"),
+            labels_regex: get("labels-regex").filter(|r| !r.is_empty()).map(str::to_owned),
+            env_regex: get("env-regex").filter(|r| !r.is_empty()).map(str::to_owned),
         })
     }
 
@@ -155,10 +161,15 @@ impl Settings {
                 None => options.labels.get(label).and_then(|value| found.insert(label.clone(), value.clone())),
             };
         }
-        for name in &self.env {
-            let value = options.env.iter().rev().filter_map(|pair| pair.split_once('=')).find(|(n, _)| n == name);
-            found.extend(value.map(|(n, v)| (n.to_owned(), v.to_owned())));
-        }
+        let labels = expression(self.labels_regex.as_deref()).ok().flatten();
+        let fits = |(name, _): &(&String, &String)| labels.as_ref().is_some_and(|r| r.is_match(name));
+        found.extend(options.labels.iter().filter(fits).map(|(n, v)| (n.clone(), v.clone())));
+        // Of two with one name the later one counts.
+        let variables = expression(self.env_regex.as_deref()).ok().flatten();
+        let fits =
+            |name: &str| self.env.iter().any(|n| n == name) || variables.as_ref().is_some_and(|r| r.is_match(name));
+        let pairs = options.env.iter().filter_map(|pair| pair.split_once('='));
+        found.extend(pairs.filter(|(n, _)| fits(n)).map(|(n, v)| (n.to_owned(), v.to_owned())));
         found.extend(self.tag_of(record).map(|tag| ("tag".to_owned(), tag)));
         found
     }
@@ -224,6 +235,12 @@ impl Settings {
         let size = self.max_size?;
         Some(if self.max_files < 2 { ((size / 2).max(1), 1) } else { (size, self.max_files - 1) })
     }
+}
+
+fn expression(text: Option<&str>) -> Result<Option<regex_lite::Regex>> {
+    let compile =
+        |text| regex_lite::Regex::new(text).map_err(|e| Error::usage(format!("invalid expression `{text}`: {e}")));
+    text.filter(|t| !t.is_empty()).map(compile).transpose()
 }
 
 fn check_mode(mode: Option<&str>, buffer: Option<&str>) -> Result<()> {
@@ -313,6 +330,11 @@ mod tests {
             ("", ("path", "x.log"), "log option `path`: `x.log` is not the absolute path of a file"),
             ("", ("path", "/"), "log option `path`: `/` is not the absolute path of a file"),
             ("", ("mode", "fast"), "log option `mode`: invalid value `fast`: use blocking or non-blocking"),
+            (
+                "",
+                ("env-regex", "("),
+                "log option `env-regex`: invalid expression `(`: found open group without closing ')'",
+            ),
             ("json-file", ("compress", "true"), "log option `compress`: not supported yet"),
         ] {
             assert_eq!(new(driver, &[option]).unwrap_err().to_string(), message);
