@@ -37,15 +37,14 @@ pub fn info(store: &Store) -> Result<Value> {
     let root = store.paths().root().to_string_lossy().into_owned();
     let (memory_total, memory_free) = memory();
     let (cpus, name, distribution) = (cpus(), host_name(), distribution());
-    let cgroup_version = if cgroup::has_cgroup2() { "2" } else { "1" };
-    let delegated = cgroup::own_folder().is_some_and(|dir| is_writable(&dir.join("cgroup.procs")));
+    let groups = Groups::look();
     let file_system = store.file_system(&map).ok();
     let overlay = file_system.as_ref().is_some_and(|f| f.overlay_upper);
     let rootless = !nix::unistd::geteuid().is_root();
     let stopped = all - running;
     let security: &[&str] =
         if rootless { &["name=seccomp,profile=default", "name=rootless"] } else { &["name=seccomp,profile=default"] };
-    Ok(json!({
+    let mut document = json!({
         "Containers": all,
         "ContainersRunning": running,
         "ContainersPaused": 0,
@@ -54,8 +53,6 @@ pub fn info(store: &Store) -> Result<Value> {
         "Driver": if overlay { "overlay" } else { "copy" },
         "DriverStatus": file_system,
         "LoggingDriver": "json-file",
-        "CgroupDriver": if delegated { "cgroupfs" } else { "none" },
-        "CgroupVersion": cgroup_version,
         "KernelVersion": kernel(),
         "OperatingSystem": distribution,
         "OSType": platform.os,
@@ -77,7 +74,6 @@ pub fn info(store: &Store) -> Result<Value> {
             "CPUs": cpus,
             "MemTotal": memory_total,
             "MemFree": memory_free,
-            "CgroupVersion": format!("v{cgroup_version}"),
             "Security": {"Rootless": rootless, "SECCOMPEnabled": true},
             "IDMappings": {"UIDMap": map.uids, "GIDMap": map.gids},
         },
@@ -88,7 +84,55 @@ pub fn info(store: &Store) -> Result<Value> {
             "ImageStore": {"Number": images},
         },
         "Version": {"Version": env!("CARGO_PKG_VERSION"), "OsArch": platform.to_string()},
-    }))
+    });
+    groups.add_to(&mut document);
+    Ok(document)
+}
+
+/// Where cgroups come from, and what they can limit.
+struct Groups {
+    version: &'static str,
+    driver: &'static str,
+    controllers: Vec<String>,
+}
+
+impl Groups {
+    fn look() -> Self {
+        let delegated = cgroup::own_folder().filter(|dir| is_writable(&dir.join("cgroup.procs")));
+        let manager = cgroup::manager_controllers();
+        let driver = match (&delegated, &manager) {
+            (_, Some(_)) => "systemd",
+            (Some(_), None) => "cgroupfs",
+            (None, None) => "none",
+        };
+        let controllers = manager.or_else(|| std::fs::read_to_string(delegated?.join("cgroup.controllers")).ok());
+        Self {
+            version: if cgroup::has_cgroup2() { "2" } else { "1" },
+            driver,
+            controllers: controllers.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        }
+    }
+
+    /// docker's keys at the top, podman's below `Host`.
+    fn add_to(&self, document: &mut Value) {
+        let has = |controller: &str| self.controllers.iter().any(|c| c == controller);
+        for (key, value) in [
+            ("CgroupDriver", json!(self.driver)),
+            ("CgroupVersion", json!(self.version)),
+            ("MemoryLimit", json!(has("memory"))),
+            ("SwapLimit", json!(has("memory"))),
+            ("CpuCfsPeriod", json!(has("cpu"))),
+            ("CpuCfsQuota", json!(has("cpu"))),
+            ("CPUShares", json!(has("cpu"))),
+            ("CPUSet", json!(has("cpuset"))),
+            ("PidsLimit", json!(has("pids"))),
+        ] {
+            document[key] = value;
+        }
+        document["Host"]["CgroupManager"] = json!(self.driver);
+        document["Host"]["CgroupVersion"] = json!(format!("v{}", self.version));
+        document["Host"]["CgroupControllers"] = json!(self.controllers);
+    }
 }
 
 fn kernel() -> String {

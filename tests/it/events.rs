@@ -182,3 +182,38 @@ fn a_killed_monitor_is_told_of_once() {
     let out = sandbox.line("ps -a --format {{.State}}").output();
     assert_eq!(out.ok(), "exited\n");
 }
+
+#[test]
+fn every_kind_of_command_tells_of_what_it_did() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let file = sandbox.path("file");
+    std::fs::write(&file, "x").unwrap();
+    sandbox.line("run -d --name c --network none busybox sleep 1000").output().ok();
+    sandbox.line("exec c sh -c").arg("exit 7").output().exits(7);
+    sandbox.runr(["cp"]).arg(&file).arg("c:/file").output().ok();
+    sandbox.line("commit --pause=false c copied").output().ok();
+    sandbox.line("export -o").arg(sandbox.path("archive")).arg("c").output().ok();
+    sandbox.line("update --restart no c").output().ok();
+    sandbox.line("restart -t 0 c").output().ok();
+    let id = sandbox.line("attach --no-stdin c").spawn();
+    let attached = || actions(&sandbox, "--filter event=attach").len() == 1;
+    while !attached() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    sandbox.line("kill c").output().ok();
+    id.wait().exits(137);
+    sandbox.line("container init c").output().ok();
+    sandbox.line("rm c").output().ok();
+    sandbox.line("rmi copied").output().ok();
+    let told = actions(&sandbox, "--filter container=c");
+    let told: Vec<&str> = told.iter().map(|a| a.split(':').next().unwrap()).collect();
+    let running = "create start exec_start exec_die copy commit export update die start restart attach kill die";
+    let waiting = "init die stop destroy";
+    assert_eq!(told.join(" "), format!("{running} {waiting}"));
+    let code =
+        sandbox.line("events --stream=false --filter event=exec_died --format {{.Attributes.exitCode}}").output().ok();
+    assert_eq!(code, "7\n");
+    let images = sandbox.line("events --stream=false --filter type=image --format {{.Action}}").output().ok();
+    assert!(images.ends_with("untag\ndelete\n"), "{images}");
+}

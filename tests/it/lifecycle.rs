@@ -96,10 +96,11 @@ fn kill_sends_any_signal() {
 fn wait_prints_one_status_for_each() {
     need!(userns, shell);
     let sandbox = sandbox();
-    detached(&sandbox, "--name a --rm", "sleep 0.3; exit 4");
+    // No hexadecimal digit: the other one's id could begin with it.
+    detached(&sandbox, "--name x --rm", "sleep 0.3; exit 4");
     detached(&sandbox, "--name b", "exit 6");
-    assert_eq!(sandbox.line("wait a b").output().ok(), "4\n6\n", "also of one that is gone by then");
-    assert!(sandbox.line("wait a").output().fails(125).contains("no such container: a"));
+    assert_eq!(sandbox.line("wait x b").output().ok(), "4\n6\n", "also of one that is gone by then");
+    assert!(sandbox.line("wait x").output().fails(125).contains("no such container: x"));
     sandbox.line("create --name c --network none busybox sleep 30").output().ok();
     let running = sandbox.line("wait --condition running c").spawn();
     std::thread::sleep(Duration::from_millis(200));

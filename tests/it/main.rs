@@ -32,6 +32,7 @@ mod health;
 mod hostile;
 mod housekeeping;
 mod hub;
+mod import;
 mod initialized;
 mod inspect;
 mod interactive;

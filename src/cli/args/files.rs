@@ -126,6 +126,45 @@ pub(crate) struct CommitArgs {
     pub(crate) image: Option<String>,
 }
 
+/// Examples below the help of `import`.
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  What a container has become, as an image of one layer
+    runr export web | runr import -c 'CMD [\"nginx\"]' - web:flat
+
+  A distribution's root filesystem
+    xz -dc rootfs.tar.xz | runr import - distribution";
+
+/// `import`.
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub(crate) struct ImportArgs {
+    /// Architecture of the image, if not this machine's
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<String>,
+    /// How the image is run: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub(crate) change: Vec<String>,
+    /// A comment in the image's history
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Operating system of the image
+    #[arg(long, value_name = "OS")]
+    pub(crate) os: Option<String>,
+    /// Platform of the image, such as linux/arm64
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+    /// Say nothing but the id
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// A tar archive, also one packed with gzip or zstd; - is stdin
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) archive: String,
+    /// Name of the new image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
+}
+
 /// `mount`.
 #[derive(Debug, Args)]
 pub(crate) struct MountArgs {

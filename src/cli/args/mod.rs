@@ -160,6 +160,11 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
     entry::<image::PullArgs>(&["pull", "image pull"], "Download images", commands::pull::run),
     entry::<image::ImagesArgs>(&["images", "image ls", "image list"], "List images", commands::images::run),
     entry::<image::RmiArgs>(&["rmi", "image rm", "image remove"], "Remove images", commands::rmi::run),
+    entry::<files::ImportArgs>(
+        &["import", "image import"],
+        "Make an image of an archive of files",
+        commands::import::run,
+    ),
     entry::<files::CommitArgs>(&["commit", "container commit"], "Make an image of a container", commands::commit::run),
     entry::<files::DiffArgs>(&["diff"], "Show what changed in a container's files", commands::diff::run),
     entry::<files::DiffArgs>(

@@ -19,6 +19,7 @@ pub(crate) mod export;
 pub(crate) mod healthcheck;
 pub(crate) mod help;
 pub(crate) mod images;
+pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod logs;

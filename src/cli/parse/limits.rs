@@ -180,7 +180,7 @@ fn conf(pair: &str) -> Result<(String, String)> {
     let bad =
         || Error::usage(format!("--cgroup-conf: invalid `{pair}`: use FILE=VALUE, such as memory.high=1073741824"));
     let (file, value) = pair.split_once('=').ok_or_else(bad)?;
-    let plain = file.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b));
+    let plain = file.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if !plain || file.starts_with('.') || !file.contains('.') || value.contains(['\0', '\n']) {
         return Err(bad());
     }

@@ -187,8 +187,8 @@ fn packer(files: &Files, whole: bool, output: &OwnedFd, options: &PackOptions) -
 }
 
 /// From the archive to the blob.
-fn compress(
-    mut archive: File,
+pub(super) fn compress(
+    mut archive: impl Read,
     blob: crate::store::new_blob::NewBlob,
 ) -> Result<(crate::store::new_blob::NewBlob, Digest)> {
     let mut encoder = GzEncoder::new(blob, Compression::default());
@@ -243,7 +243,7 @@ fn image_config(
 }
 
 /// Writes what belongs to the image, then names it.
-fn write(
+pub(super) fn write(
     store: &Store,
     base: Option<&Image>,
     layer: FinishedBlob,

@@ -9,6 +9,7 @@ pub mod config;
 pub mod cp;
 pub mod diff;
 pub mod export;
+pub mod import;
 mod locate;
 pub mod mount;
 

@@ -10,7 +10,7 @@
 //! ```
 
 use super::{Cgroup, apply, mount_root, own_folder};
-use crate::base::{Error, Result};
+use crate::base::{Error, Kind, Result};
 use crate::runtime::systemd::{self, Scope};
 use crate::spec::limits::{CgroupMode, CgroupOptions, Setting};
 use crate::sys::xattr;
@@ -94,7 +94,8 @@ fn folder(request: &Request<'_>, needed: &[&str]) -> Result<Option<PathBuf>> {
             drop(e);
             return Ok(delegated(&own, needed, *mode).map(|found| found.join(leaf)));
         }
-        Err(e) => return Err(unavailable(needed).step_if(e)),
+        Err(e) if needed.is_empty() || e.kind() != Kind::Unsupported => return Err(e.hint(LOG_IN)),
+        Err(_) => return Err(unavailable(needed)),
     }
     let scope = own_folder().ok_or_else(|| unavailable(needed))?;
     move_aside(&scope)?;
@@ -118,29 +119,23 @@ fn nothing(request: &Request<'_>, needed: &[&str], why: &str) -> Result<Option<P
 }
 
 const LOG_IN: &str = "log in through systemd (ssh, a console, machinectl), or run it as: systemd-run --user --scope -p Delegate=yes runr …";
+const UNIFIED: &str = "this machine's cgroup v2 does not have it: boot with systemd.unified_cgroup_hierarchy=1";
 const DELEGATE: &str =
     "systemctl edit user@.service: under [Service] write Delegate=cpu cpuset io memory pids, then log in again";
 
 fn unavailable(needed: &[&str]) -> Error {
-    let first = needed.first().copied().unwrap_or("memory");
-    Error::unsupported(format!("the requested cgroup controller `{first}` is not available")).hint(LOG_IN)
+    let offers = |folder: PathBuf| std::fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+    let all = mount_root().map(offers).unwrap_or_default();
+    let absent = needed.iter().find(|n| !all.split_whitespace().any(|c| c == **n));
+    let first = absent.or(needed.first()).copied().unwrap_or("memory");
+    Error::unsupported(format!("the requested cgroup controller `{first}` is not available"))
+        .hint(if absent.is_some() { UNIFIED } else { LOG_IN })
 }
 
 /// There is a group, and it lacks a controller.
 fn unavailable_of(folder: &Path, needed: &[&str]) -> Error {
     let first = missing(folder, needed).unwrap_or("memory");
     Error::unsupported(format!("the requested cgroup controller `{first}` is not available")).hint(DELEGATE)
-}
-
-trait StepIf {
-    fn step_if(self, cause: Error) -> Self;
-}
-
-impl StepIf for Error {
-    /// Adds why, where that says more than that nobody is there.
-    fn step_if(self, cause: Error) -> Self {
-        if cause.kind() == crate::base::Kind::Unsupported { self } else { cause }
-    }
 }
 
 fn controllers(settings: &[Setting]) -> Vec<&str> {
@@ -152,7 +147,8 @@ fn controllers(settings: &[Setting]) -> Vec<&str> {
 
 /// `--cgroup-parent`: a path below the mount when it is absolute, else below the caller's delegated group. Made if missing.
 fn below_parent(parent: &str, needed: &[&str]) -> Result<PathBuf> {
-    let base = if parent.starts_with('/') { mount_root() } else { own_folder() };
+    let own = || own_folder().map(|own| delegated(&own, needed, CgroupMode::Enabled).unwrap_or(own));
+    let base = if parent.starts_with('/') { mount_root() } else { own() };
     let base =
         base.ok_or_else(|| Error::unsupported("this machine has no cgroup v2, or none that can be seen here"))?;
     let folder = base.join(parent.trim_start_matches('/'));
@@ -188,13 +184,16 @@ fn delegated(own: &Path, needed: &[&str], mode: CgroupMode) -> Option<PathBuf> {
     };
     for folder in &candidates {
         needed.iter().for_each(|controller| drop(pass_on(folder, controller)));
-        if missing(folder, needed).is_none() && mode != CgroupMode::Split {
+        if missing(folder, needed).is_none() && !has_processes(folder) && mode != CgroupMode::Split {
             return Some(folder.to_path_buf());
         }
     }
     // Whoever is in the way is runr itself: nobody else is moved.
-    if *candidates.first()? != own || mode == CgroupMode::NoConmon || !only_runr(own) {
+    if *candidates.first()? != own || mode == CgroupMode::NoConmon {
         return None;
+    }
+    if !only_runr(own) {
+        return needed.is_empty().then(|| own.to_owned());
     }
     let offers = std::fs::read_to_string(own.join("cgroup.controllers")).ok()?;
     if !needed.iter().all(|n| offers.split_whitespace().any(|o| o == *n)) || move_aside(own).is_err() {
@@ -261,7 +260,17 @@ fn pass_on(folder: &Path, controller: &str) -> std::io::Result<()> {
     if missing(folder, &[controller]).is_none() {
         return Ok(());
     }
+    if has_processes(folder) {
+        // The kernel would take cpu, cpuset and pids, and make the group one of threads: nothing could be put below it.
+        return Err(Errno::EBUSY.into());
+    }
     std::fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"))
+}
+
+/// True for a group that may have no children with controllers. The hierarchy's root, which has no `cgroup.type`, may.
+fn has_processes(folder: &Path) -> bool {
+    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    folder.join("cgroup.type").exists() && !text.is_empty()
 }
 
 /// Passes on what there is, for limits that `update` may set.
@@ -296,6 +305,12 @@ mod tests {
         std::fs::write(dir.path().join("cgroup.subtree_control"), "cpu memory\n").unwrap();
         assert_eq!(missing(dir.path(), &["cpu", "memory"]), None);
         assert_eq!(missing(dir.path(), &["memory", "pids"]), Some("pids"));
+        std::fs::write(dir.path().join("cgroup.procs"), "7\n").unwrap();
+        assert!(!has_processes(dir.path()), "the root");
+        std::fs::write(dir.path().join("cgroup.type"), "domain\n").unwrap();
+        assert!(has_processes(dir.path()));
+        assert!(pass_on(dir.path(), "pids").is_err());
+        assert!(pass_on(dir.path(), "cpu").is_ok(), "it is passed on already");
         let e = unavailable_of(dir.path(), &["pids"]);
         assert_eq!(e.to_string(), "the requested cgroup controller `pids` is not available");
     }
