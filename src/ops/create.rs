@@ -8,8 +8,8 @@ use crate::base::{Error, Result};
 use crate::image::config::Execution;
 use crate::rootfs::assemble::{self, Stack};
 use crate::runtime::plan::Plan;
-use crate::spec::compose;
 use crate::spec::options::ContainerOptions;
+use crate::spec::{compose, systemd};
 use crate::state::events::{self, Event};
 use crate::state::record::{ContainerRecord, ImageUse, VERSION};
 use crate::state::{Containers, NewContainer};
@@ -86,7 +86,7 @@ pub fn clone_name(store: &Store, name: &str) -> Result<String> {
         .ok_or_else(|| Error::conflict(format!("`{name}` has too many clones")).hint("give a name with `--name`"))
 }
 
-fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<ContainerRecord> {
+fn record(base: &Base<'_>, mut options: ContainerOptions, map: &IdMap) -> Result<ContainerRecord> {
     let (image, rootfs, execution) = match base {
         Base::Image(image, typed) => {
             let used = ImageUse {
@@ -100,6 +100,8 @@ fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<Con
         Base::Record(other) => (other.image.clone(), other.rootfs.clone(), other.execution.clone()),
         Base::Folder(path) => (None, Some(path.to_path_buf()), Execution::default()),
     };
+    let command = compose::command(&execution, &options)?;
+    systemd::settle(&mut options, &execution, &command);
     Ok(ContainerRecord {
         version: VERSION,
         id: Containers::new_id()?,
@@ -107,7 +109,7 @@ fn record(base: &Base<'_>, options: ContainerOptions, map: &IdMap) -> Result<Con
         created: jiff::Timestamp::now().to_string(),
         image,
         rootfs,
-        command: compose::command(&execution, &options)?,
+        command,
         stop_signal: options.stop_signal.clone().or_else(|| execution.stop_signal.clone()),
         execution,
         options,

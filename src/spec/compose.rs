@@ -4,6 +4,7 @@ use super::caps::{self, Request};
 use super::defaults::{self, MountFacts};
 use super::environment::environment;
 use super::options::{ContainerOptions, Mount, MountKind, Personality, Ulimit};
+use super::systemd::{self, Systemd};
 use super::validate;
 use crate::base::{Error, Result};
 use crate::image::config::Execution;
@@ -68,11 +69,16 @@ pub fn compose(image: &Execution, options: &ContainerOptions, facts: &Facts) -> 
     };
     let capabilities = caps::sets(&request(0))?;
     let user = options.user.clone().unwrap_or_else(|| image.user.clone());
+    let mut env = environment(image, options, hostname(options, facts).as_deref());
+    if options.systemd == Systemd::On {
+        // Its machine id, unless the image has one (systemd's container interface).
+        env.push(format!("container_uuid={}", facts.id.get(..32).unwrap_or_default()));
+    }
     let process = ProcessBuilder::default()
         .terminal(options.tty)
         .user(UserBuilder::default().uid(0u32).gid(0u32).umask(options.umask.unwrap_or(0o022)).build().map_err(bug)?)
         .args(command(image, options)?)
-        .env(environment(image, options, hostname(options, facts).as_deref()))
+        .env(env)
         .cwd(workdir(image, options)?)
         .capabilities(capabilities.clone())
         .rlimits(options.ulimits.iter().filter(|u| u.name != "host").map(rlimit).collect::<Result<Vec<_>>>()?)
@@ -243,6 +249,7 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
         cgroup2: facts.cgroup2,
         tty_group: facts.tty_group,
         privileged: options.privileged,
+        cgroup_writable: options.systemd == Systemd::On,
     });
     let mut own: Vec<oci_spec::runtime::Mount> = Vec::new();
     for (source, target) in &facts.generated {
@@ -254,6 +261,11 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
     if options.read_only && !options.no_read_only_tmpfs {
         for target in ["/run", "/tmp", "/var/tmp"] {
             own.push(raw_mount(target, "tmpfs", None, &["rw", "nosuid", "nodev", "tmpcopyup"])?);
+        }
+    }
+    if options.systemd == Systemd::On {
+        for (target, mode) in systemd::TMPFS {
+            own.push(raw_mount(target, "tmpfs", None, &["rw", "nosuid", "nodev", "tmpcopyup", mode])?);
         }
     }
     for mount in &options.mounts {

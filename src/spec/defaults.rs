@@ -88,6 +88,8 @@ pub struct MountFacts {
     pub tty_group: bool,
     /// `--privileged`: /sys and the cgroup tree are writable.
     pub privileged: bool,
+    /// The cgroup tree is writable: systemd makes groups of its own.
+    pub cgroup_writable: bool,
 }
 
 /// The default mounts in the order in which they are made; options are the fstab words of the OCI runtime spec.
@@ -114,6 +116,7 @@ pub fn mounts(facts: &MountFacts) -> Vec<Mount> {
         },
     ];
     if facts.cgroup2 {
+        let ro = if facts.cgroup_writable { "rw" } else { ro };
         list.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", ro]));
     }
     if facts.own_ipc {
@@ -167,6 +170,7 @@ mod tests {
         cgroup2: true,
         tty_group: true,
         privileged: false,
+        cgroup_writable: false,
     };
 
     fn line(mounts: &[Mount], target: &str) -> String {

@@ -11,6 +11,7 @@ pub mod health;
 pub mod limits;
 pub mod options;
 pub mod seccomp;
+pub mod systemd;
 pub mod validate;
 
 pub use options::ContainerOptions;

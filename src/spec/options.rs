@@ -37,6 +37,10 @@ pub struct ContainerOptions {
     pub interactive: bool,
     /// `--init`: runr's own init is PID 1.
     pub init: bool,
+    /// `--systemd`.
+    pub systemd: super::systemd::Systemd,
+    /// `--image-volume`.
+    pub image_volume: super::systemd::ImageVolume,
     /// `--hostname`.
     pub hostname: Option<String>,
     /// `--domainname`.

@@ -341,3 +341,57 @@ fn the_hosts_file_has_a_base() {
     sandbox.line("run --rm --hosts-file /nonexistent busybox true").output().fails(125);
     sandbox.line("run --rm --hosts-file none --no-hosts busybox true").output().fails(125);
 }
+
+#[test]
+fn systemd_gets_what_it_needs() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "for d in /run /run/lock /tmp /var/log/journal; do grep -q \" $d tmpfs rw\" /proc/self/mounts && stat -c '%a %n' $d;
+        done; echo $container ${#container_uuid}";
+    let all = "755 /run\n755 /run/lock\n1777 /tmp\n755 /var/log/journal\noci 32\n";
+    assert_eq!(inside(&sandbox, "--systemd always", script), all);
+    // A mount of the user's own stays, and a shell is not systemd.
+    let own = inside(&sandbox, "--systemd=always --tmpfs /run/lock:mode=700", script);
+    assert_eq!(own, all.replace("755 /run/lock", "700 /run/lock"));
+    for flags in ["", "--systemd true", "--systemd=false"] {
+        assert_eq!(inside(&sandbox, flags, script), "oci 0\n");
+    }
+    let shown = |flags: &str, command: &str| {
+        sandbox.line("create --name c").args(flags.split_whitespace()).args(["busybox", command]).output().ok();
+        let format = "{{.Config.SystemdMode}} {{.Config.StopSignal}}";
+        let shown = sandbox.runr(["inspect", "c", "--format", format]).output().ok();
+        sandbox.line("rm c").output().ok();
+        shown.trim().replace("<no value>", "").trim().to_owned()
+    };
+    assert_eq!(shown("", "/sbin/init"), "true SIGRTMIN+3");
+    assert_eq!(shown("--stop-signal INT", "/lib/systemd/systemd"), "true INT");
+    assert_eq!(shown("--systemd=0", "/sbin/init"), "false");
+    assert_eq!(shown("", "init"), "false");
+    let refused = sandbox.line("run --systemd perhaps busybox true").output().fails(125);
+    assert!(refused.contains("--systemd: invalid value `perhaps`"), "{refused}");
+}
+
+#[test]
+fn volumes_of_the_image_are_folders_or_memory() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("create --name c busybox true").output().ok();
+    sandbox.runr(["commit", "-c", "VOLUME /data /own", "c", "volumes"]).output().ok();
+    let run = |flags: &str| {
+        let run = sandbox.line("run --rm --network none").args(flags.split_whitespace());
+        run.args(["volumes", "sh", "-c", "grep -oE '^[a-z]+ /(data|own) ' /proc/self/mounts | sort; true"])
+            .output()
+            .ok()
+    };
+    assert_eq!(run(""), run("--image-volume ignore"));
+    assert_eq!(run("--image-volume ignore"), "");
+    assert_eq!(run("--image-volume tmpfs"), "tmpfs /data \ntmpfs /own \n");
+    let own = sandbox.path("own");
+    std::fs::create_dir(&own).unwrap();
+    assert_eq!(run(&format!("--image-volume tmpfs -v {}:/own", own.display())).matches("tmpfs /data").count(), 1);
+    for (mode, said) in [("anonymous", "not supported yet"), ("bind", "not supported yet"), ("x", "invalid value `x`")]
+    {
+        let refused = sandbox.line("run --image-volume").args([mode, "volumes", "true"]).output().fails(125);
+        assert!(refused.contains(said), "{refused}");
+    }
+}

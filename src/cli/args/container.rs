@@ -267,6 +267,12 @@ pub(crate) struct SecurityArgs {
     /// Give every right that this user can give: all capabilities, no seccomp, no masked paths, this machine's devices
     #[arg(long)]
     pub(crate) privileged: bool,
+    /// What systemd needs: true for a command that is systemd (default), always, or false
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) systemd: Option<String>,
+    /// The volumes that the image names: ignore (folders of the container, default) or tmpfs
+    #[arg(long, value_name = "MODE")]
+    pub(crate) image_volume: Option<String>,
     /// Where the seccomp profile comes from: default, or image for the image's label
     #[arg(long, value_name = "POLICY")]
     pub(crate) seccomp_policy: Option<String>,

@@ -11,6 +11,7 @@ use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
 use crate::spec::options::{AccountOptions, ContainerOptions, HostsBase, MountKind, RestartPolicy, SdNotify};
+use crate::spec::systemd::{ImageVolume, Systemd};
 use crate::state::log::{Driver, Settings};
 use crate::supervise::process::Stdio;
 use std::path::PathBuf;
@@ -197,6 +198,8 @@ fn security_options(args: SecurityArgs, config: &Config, options: &mut Container
     options.cap_add = each("cap-add", &args.cap_add, security::capability)?;
     options.cap_drop = each("cap-drop", &args.cap_drop, security::capability)?;
     options.privileged = args.privileged;
+    options.systemd = systemd(args.systemd.as_deref())?;
+    options.image_volume = image_volume(args.image_volume.as_deref())?;
     options.seccomp_from_image = match args.seccomp_policy.as_deref() {
         None | Some("default") => false,
         Some("image") => true,
@@ -280,6 +283,29 @@ pub(crate) fn platform(args: &SourceArgs) -> Result<Option<Platform>> {
             flag("arch", format!("{os}/{arch}").parse()).map(Some)
         }
         _ => Err(Error::usage("--platform cannot be used together with --os or --arch")),
+    }
+}
+
+fn systemd(given: Option<&str>) -> Result<Systemd> {
+    Ok(match given {
+        None => Systemd::Auto,
+        Some("always") => Systemd::On,
+        Some(word) => match super::super::args::parse::go_bool(word) {
+            Ok(true) => Systemd::Auto,
+            Ok(false) => Systemd::Off,
+            Err(_) => {
+                return Err(Error::usage(format!("--systemd: invalid value `{word}`: use true, false or always")));
+            }
+        },
+    })
+}
+
+fn image_volume(given: Option<&str>) -> Result<ImageVolume> {
+    match given {
+        None | Some("ignore") => Ok(ImageVolume::Ignore),
+        Some("tmpfs") => Ok(ImageVolume::Tmpfs),
+        Some("anonymous" | "bind") => Err(not_yet("--image-volume anonymous").hint("use ignore or tmpfs")),
+        Some(word) => Err(Error::usage(format!("--image-volume: invalid value `{word}`: use ignore or tmpfs"))),
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) fn config(container: &Container, image_name: &str) -> Value {
     if let Some(signal) = options.stop_signal.clone().or_else(|| image.stop_signal.clone()) {
         put("StopSignal", signal.into());
     }
+    put("SystemdMode", (options.systemd == crate::spec::systemd::Systemd::On).into());
     put("StopTimeout", options.stop_timeout.unwrap_or(STOP_TIMEOUT_SECONDS).into());
     if let Some(shell) = &image.shell {
         put("Shell", json!(shell));

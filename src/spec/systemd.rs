@@ -1,0 +1,107 @@
+//! What podman does for a container whose first process is systemd (`--systemd`), and for the volumes that an image names
+//! (`--image-volume`). Both are settled when a container is made.
+
+use super::options::{ContainerOptions, Mount, MountKind};
+use crate::image::config::Execution;
+use serde::{Deserialize, Serialize};
+
+/// `--systemd`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Systemd {
+    /// The container is like any other.
+    #[default]
+    Off,
+    /// If its command is systemd's.
+    Auto,
+    /// It gets what systemd needs.
+    On,
+}
+
+/// `--image-volume`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageVolume {
+    /// The image's volumes are folders of the container like any other.
+    #[default]
+    Ignore,
+    /// They are memory.
+    Tmpfs,
+}
+
+/// Where systemd wants memory, and with which mode, as podman mounts it.
+pub(super) const TMPFS: [(&str, &str); 4] =
+    [("/run", "mode=755"), ("/run/lock", "mode=755"), ("/tmp", "mode=1777"), ("/var/log/journal", "mode=755")];
+
+/// The signal that makes systemd shut down in an orderly way (systemd(1)).
+const STOP_SIGNAL: &str = "SIGRTMIN+3";
+
+/// Settles what depends on the image and the command.
+pub fn settle(options: &mut ContainerOptions, image: &Execution, command: &[String]) {
+    let is_systemd = || command.first().is_some_and(|program| is_systemd(program));
+    if options.systemd == Systemd::Auto {
+        options.systemd = if is_systemd() { Systemd::On } else { Systemd::Off };
+    }
+    if options.systemd == Systemd::On && options.stop_signal.is_none() && image.stop_signal.is_none() {
+        options.stop_signal = Some(STOP_SIGNAL.to_owned());
+    }
+    if options.image_volume == ImageVolume::Tmpfs {
+        for target in image.volumes.keys() {
+            let target = if target.len() > 1 { target.trim_end_matches('/') } else { target };
+            if options.mounts.iter().all(|m| m.target != target) {
+                let options_of = vec!["nodev".to_owned(), "exec".to_owned()];
+                let (kind, target) = (MountKind::Tmpfs, target.to_owned());
+                options.mounts.push(Mount { kind, target, read_only: false, options: options_of });
+            }
+        }
+    }
+}
+
+/// podman's rule.
+fn is_systemd(program: &str) -> bool {
+    matches!(program, "/sbin/init" | "/usr/sbin/init" | "/usr/local/sbin/init")
+        || program.rsplit('/').next() == Some("systemd")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_is_known_by_its_name() {
+        for (command, yes) in [
+            ("/sbin/init", true),
+            ("/usr/local/sbin/init", true),
+            ("/lib/systemd/systemd", true),
+            ("systemd", true),
+            ("init", false),
+            ("/bin/sh", false),
+            ("/etc/systemd/", false),
+        ] {
+            let mut options = ContainerOptions { systemd: Systemd::Auto, ..ContainerOptions::default() };
+            settle(&mut options, &Execution::default(), &[command.to_owned()]);
+            assert_eq!(options.systemd == Systemd::On, yes, "{command}");
+            assert_eq!(options.stop_signal.as_deref(), yes.then_some("SIGRTMIN+3"), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_stop_signal_of_ones_own_and_a_mount_of_ones_own_stay() {
+        let image = Execution {
+            stop_signal: Some("SIGINT".into()),
+            volumes: [("/data/".to_owned(), serde_json::json!({})), ("/own".to_owned(), serde_json::json!({}))].into(),
+            ..Execution::default()
+        };
+        let own = Mount { kind: MountKind::Tmpfs, target: "/own".into(), read_only: true, options: Vec::new() };
+        let mut options = ContainerOptions {
+            systemd: Systemd::On,
+            image_volume: ImageVolume::Tmpfs,
+            mounts: vec![own],
+            ..ContainerOptions::default()
+        };
+        settle(&mut options, &image, &[]);
+        assert_eq!(options.stop_signal, None);
+        let mounts: Vec<_> = options.mounts.iter().map(|m| (m.target.as_str(), m.read_only)).collect();
+        assert_eq!(mounts, [("/own", true), ("/data", false)]);
+    }
+}
