@@ -28,13 +28,14 @@ const GLOBAL_FLAGS: [(&str, bool); 6] = [
 ];
 
 /// What may follow a flag, for flags whose values are words of ours.
-const VALUES: [(&str, &[&str]); 14] = [
+const VALUES: [(&str, &[&str]); 15] = [
     ("network", &["host", "none", "container:"]),
     ("pid", &["private", "host", "container:"]),
     ("ipc", &["private", "shareable", "none", "host", "container:"]),
     ("uts", &["private", "host", "container:"]),
     ("userns", &["host", "keep-id", "nomap"]),
     ("cgroupns", &["private", "host"]),
+    ("cgroups", &["enabled", "disabled", "no-conmon", "split"]),
     ("pull", &["missing", "always", "newer", "never"]),
     ("policy", &["missing", "always", "newer", "never"]),
     ("log_driver", &["k8s-file", "json-file", "journald", "none", "passthrough"]),

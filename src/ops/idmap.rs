@@ -34,7 +34,10 @@ pub fn for_options(store: &Store, options: &ContainerOptions) -> Result<IdMap> {
         None | Some("" | "host" | "private") => Ok(default),
         // Namespaces of this process's own user namespace: the container has one of its own below it.
         Some(mode) if mode.starts_with("ns:") => Ok(default),
-        Some("nomap") => Err(unmapped("--userns nomap")),
+        Some("nomap") if !joins::joins(options).is_empty() => {
+            Err(Error::usage("conflicting options: `--userns nomap` and namespaces of somebody else"))
+        }
+        Some("nomap") => without_user(&default),
         Some(mode) => keep_id(mode, &default),
     }
 }
@@ -59,6 +62,33 @@ fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
             .hint("`keep-id` is for users without privileges; `--user` chooses whom the command runs as"));
     }
     let map = IdMap { uids: keep(&default.uids, own_uid, uid), gids: keep(&default.gids, own_gid, gid) };
+    map.validate()?;
+    Ok(map)
+}
+
+/// `nomap`: the subordinate ids from 0 on. The user's own id comes after them, only for the sake of the user's files: the
+/// container's own namespace leaves it out (`runtime::nested`).
+fn without_user(default: &IdMap) -> Result<IdMap> {
+    if geteuid().is_root() {
+        return Err(Error::unsupported("`--userns nomap` is for users without privileges; root maps ids by --uidmap"));
+    }
+    if default.is_single() {
+        return Err(Error::new(
+            crate::base::Kind::Denied,
+            "`--userns nomap` needs subordinate ids, and this user has none",
+        )
+        .hint("`runr doctor` tells how to get them"));
+    }
+    let after = |ranges: &[IdRange]| {
+        let mut map = Vec::new();
+        let mut inside = 0;
+        for range in ranges.iter().skip(1).chain(ranges.first()) {
+            map.push(IdRange { inside, ..*range });
+            inside += range.count;
+        }
+        map
+    };
+    let map = IdMap { uids: after(&default.uids), gids: after(&default.gids) };
     map.validate()?;
     Ok(map)
 }

@@ -61,7 +61,7 @@ pub(super) fn map(store: &Store, options: &ContainerOptions) -> Result<Option<Id
     let mut map = None;
     for join in joins(options) {
         let its = match &join.from {
-            JoinFrom::Container(id) => Some(Containers::new(store.paths()).load(id)?.record.map),
+            JoinFrom::Container(id) => Some(map_of_container(store, id)?),
             JoinFrom::Path(path) => map_of(path, join.kind)?,
         };
         match (&map, its) {
@@ -73,6 +73,18 @@ pub(super) fn map(store: &Store, options: &ContainerOptions) -> Result<Option<Id
         }
     }
     Ok(map)
+}
+
+fn map_of_container(store: &Store, id: &str) -> Result<IdMap> {
+    let record = Containers::new(store.paths()).load(id)?.record;
+    if record.options.userns.as_deref() == Some("nomap") {
+        return Err(Error::unsupported(format!(
+            "container `{}` hides its user (`--userns nomap`), so its namespaces cannot be shared",
+            record.name
+        ))
+        .hint("what another container is made of could not be reached from inside them"));
+    }
+    Ok(record.map)
 }
 
 /// The map of the user namespace that owns the namespace at `path`, or is it; `None` for this process's own.

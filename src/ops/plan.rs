@@ -69,6 +69,7 @@ impl Draft {
         };
         let extras = Extras {
             map: record.map.clone(),
+            hides_user: options.userns.as_deref() == Some("nomap"),
             root,
             staging: folder.join("root"),
             user: self.user,

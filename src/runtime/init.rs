@@ -7,8 +7,9 @@ use super::command::{Command, await_go, report};
 use super::descriptors::{self, Arranged};
 use super::launch::Streams;
 use super::plan::Plan;
+use super::sources::{Opened, Sources};
 use super::sync::{Handed, Said};
-use super::{mounts, namespaces, own_exe, process, terminal};
+use super::{mounts, namespaces, process, terminal};
 use crate::base::{Doing, Result};
 use crate::sys::channel::Channel;
 use crate::sys::{keyring, net, signal, term};
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) flags: u64,
     /// The other one's /dev/shm, as a mount of nowhere yet.
     pub(super) shm: Option<OwnedFd>,
+    /// What it needs of the host, where it cannot reach that itself.
+    pub(super) opened: Option<Opened>,
 }
 
 impl Shared {
@@ -36,24 +39,33 @@ impl Shared {
 
 /// Runs the plan; returns only the status of a failure.
 pub(super) fn run(plan: &Plan, streams: Streams, channel: Channel, shared: &Shared) -> i32 {
-    let keep: Vec<BorrowedFd<'_>> = shared.shm.iter().map(AsFd::as_fd).collect();
+    let opened = shared.opened.iter().flat_map(Opened::descriptors);
+    let keep: Vec<BorrowedFd<'_>> = shared.shm.iter().map(AsFd::as_fd).chain(opened).collect();
     let Ok(Arranged { channel, kept }) = descriptors::arrange(streams, channel, &keep) else { return 125 };
-    let shm = kept.into_iter().next();
-    match build(plan, &channel, shared, shm) {
+    let mut kept = kept.into_iter();
+    let shm = shared.shm.as_ref().and_then(|_| kept.next());
+    let sources = shared.opened.as_ref().map_or(Ok(Sources::Visible), |o| o.renumbered(kept).map(Sources::Opened));
+    match sources.and_then(|sources| build(plan, &channel, shared, shm, sources)) {
         Ok(command) => report(&channel, command.run(&channel)),
         Err(e) => report(&channel, e),
     }
 }
 
-fn build(plan: &Plan, channel: &Channel, shared: &Shared, shm: Option<OwnedFd>) -> Result<Command> {
+fn build(
+    plan: &Plan,
+    channel: &Channel,
+    shared: &Shared,
+    shm: Option<OwnedFd>,
+    mut sources: Sources,
+) -> Result<Command> {
     await_go(channel)?;
     become_root(plan, shared)?;
     if plan.has(libc::CLONE_NEWNET) && !shared.has(libc::CLONE_NEWNET) {
         net::loopback_up()?;
     }
     let mut notes = Vec::new();
-    let root = mounts::build(plan, shm, &mut notes)?;
-    let own_exe = if shared.writable_exe { Some(own_exe::read_only()?) } else { None };
+    let root = mounts::build(plan, shm, &mut sources, &mut notes)?;
+    let own_exe = if shared.writable_exe { Some(sources.own_exe()?) } else { None };
     // While the host's /proc is in sight.
     let namespaces = namespaces::open_own()?;
     if !shared.has(libc::CLONE_NEWUTS) {
@@ -79,7 +91,7 @@ pub(super) fn set_oom_score(plan: &Plan) -> Result<()> {
 }
 
 fn become_root(plan: &Plan, shared: &Shared) -> Result<()> {
-    if shared.flags == 0 {
+    if shared.flags == 0 && shared.opened.is_none() {
         set_oom_score(plan)?;
     }
     setsid().doing(|| "start session")?;

@@ -6,13 +6,13 @@
 use super::cgroup::Cgroup;
 use super::init::Shared;
 use super::joining::{self, Joined};
-use super::own_exe;
 use super::plan::Plan;
 use super::sync::{Go, Handed, Said};
+use super::{nested, own_exe};
 use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::channel::Channel;
 use crate::sys::process::{clone_process, exit_now};
-use crate::userns::{enter, idmap::IdMap};
+use crate::userns::enter;
 use nix::unistd::Pid;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -37,8 +37,10 @@ pub struct Prepared {
     pub pid: Pid,
     /// A descriptor for it.
     pub pidfd: OwnedFd,
-    /// The container's user namespace, for work on files of its ids after it has ended.
+    /// The container's user namespace.
     pub user_namespace: OwnedFd,
+    /// The one around it, when that hides the user.
+    outer: Option<OwnedFd>,
     /// The master of its terminal.
     pub terminal: Option<OwnedFd>,
     /// What the kernel or the machine made it give up.
@@ -56,8 +58,13 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>, joined: &
     let (ours, theirs) = Channel::pair()?;
     // The cgroup namespace is made by the child once it is in its cgroup: the namespace's root is where it is then.
     let flags = plan.namespaces & !(libc::CLONE_NEWCGROUP as u64) & !joining::flags(joined);
-    let child = if joined.is_empty() {
-        let shared = Shared { writable_exe: own_exe::is_writable(), flags: 0, shm: None };
+    let mut outer = None;
+    let child = if plan.hides_user {
+        let (child, namespace) = nested::make(plan, streams, flags, &ours, theirs)?;
+        outer = Some(namespace);
+        child
+    } else if joined.is_empty() {
+        let shared = Shared { writable_exe: own_exe::is_writable(), flags: 0, shm: None, opened: None };
         let Some(child) = clone_process(flags).map_err(|e| explain_clone(e, plan))? else {
             drop(ours);
             // A panic in the child must end the child, not run the parent's code a second time.
@@ -69,7 +76,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>, joined: &
     } else {
         joining::make(plan, streams, joined, flags, &ours, theirs)?
     };
-    let user_namespace = match admit(child.pid, flags, joined, &plan.map, cgroup, &ours) {
+    let user_namespace = match admit(child.pid, flags, joined, plan, cgroup, &ours) {
         Ok(fd) => fd,
         Err(e) => {
             // Its end of the channel closes with ours, which ends the child; it is reaped so that no zombie stays.
@@ -84,6 +91,7 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>, joined: &
                 pid: child.pid,
                 pidfd: child.pidfd,
                 user_namespace,
+                outer,
                 terminal: None,
                 notes,
                 namespaces: Vec::new(),
@@ -115,7 +123,7 @@ fn admit(
     pid: Pid,
     namespaces: u64,
     joined: &Joined,
-    map: &IdMap,
+    plan: &Plan,
     cgroup: Option<&Cgroup>,
     channel: &Channel,
 ) -> Result<OwnedFd> {
@@ -123,8 +131,8 @@ fn admit(
         Some(fd) => fd.try_clone()?,
         None => enter::namespace_of(pid)?,
     };
-    if namespaces & libc::CLONE_NEWUSER as u64 != 0 {
-        enter::write_maps(pid, map)?;
+    if namespaces & libc::CLONE_NEWUSER as u64 != 0 && !plan.hides_user {
+        enter::write_maps(pid, &plan.map)?;
     }
     if let Some(cgroup) = cgroup {
         cgroup.add(pid)?;
@@ -143,6 +151,11 @@ fn explain_clone(e: Error, plan: &Plan) -> Error {
 }
 
 impl Prepared {
+    /// The user namespace for work on the container's files, which lie in the user's own folders.
+    pub fn file_namespace(&self) -> &OwnedFd {
+        self.outer.as_ref().unwrap_or(&self.user_namespace)
+    }
+
     /// All its namespaces (`CLONE_NEW*`, descriptor), the user namespace first, for containers that share them.
     pub fn shareable(&self) -> impl Iterator<Item = (i32, &OwnedFd)> {
         std::iter::once((libc::CLONE_NEWUSER, &self.user_namespace))

@@ -14,6 +14,14 @@ use nix::fcntl::AT_FDCWD;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+/// The container's root, detached.
+pub(super) fn root(root: &Root, notes: &mut Vec<String>) -> Result<OwnedFd> {
+    match root {
+        Root::Overlay { lowers, upper, work, root_like } => mount(lowers, upper, work, root_like.as_deref(), notes),
+        Root::Dir(path) => clone_tree(AT_FDCWD, path, true),
+    }
+}
+
 /// The writable root, detached. `lowers` are topmost first; `root_like` is given for an `upper` that nobody has used yet.
 pub(super) fn mount(
     lowers: &[PathBuf],

@@ -4,9 +4,9 @@
 //! descriptor with `openat2(RESOLVE_IN_ROOT)`, and the mount is attached to that very descriptor. A symlink in an image,
 //! also one that somebody swaps meanwhile, can lead to another place of the same root and nowhere else (CVE-2021-30465).
 
-use super::layered;
 use super::mount_options::MountOptions;
-use super::plan::{MountSource, MountStep, Plan, Root};
+use super::plan::{MountSource, MountStep, Plan};
+use super::sources::Sources;
 use super::tree;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::spec::defaults;
@@ -20,11 +20,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Builds everything and returns a descriptor of the container's root. `shm` is the /dev/shm of another container's. `notes` get what had to be given up.
-pub(super) fn build(plan: &Plan, mut shm: Option<OwnedFd>, notes: &mut Vec<String>) -> Result<OwnedFd> {
+pub(super) fn build(
+    plan: &Plan,
+    mut shm: Option<OwnedFd>,
+    sources: &mut Sources,
+    notes: &mut Vec<String>,
+) -> Result<OwnedFd> {
     let none: Option<&str> = None;
     // Mounts of the host still arrive (an `rslave` bind needs that); none of ours ever leaves.
     nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).doing(|| "unshare the mount tree")?;
-    let root = mount_root(plan, notes)?;
+    let root = mount_root(plan, sources, notes)?;
     super::accounts::prepare(&root, plan)?;
     for step in &plan.mounts {
         if step.target == "/dev/shm"
@@ -33,7 +38,7 @@ pub(super) fn build(plan: &Plan, mut shm: Option<OwnedFd>, notes: &mut Vec<Strin
             share_memory(&root, mount)?;
             continue;
         }
-        mount_step(&root, step, notes).map_err(|e| e.step(format!("mount `{}`", step.target)))?;
+        mount_step(&root, step, sources, notes).map_err(|e| e.step(format!("mount `{}`", step.target)))?;
         if step.target == "/dev" {
             fill_dev(&root)?;
         }
@@ -59,15 +64,11 @@ pub(super) fn enter(root: &OwnedFd, plan: &Plan) -> Result<()> {
     nix::unistd::chdir("/").doing(|| "enter the container's root")
 }
 
-fn mount_root(plan: &Plan, notes: &mut Vec<String>) -> Result<OwnedFd> {
-    let mount = match &plan.root {
-        Root::Overlay { lowers, upper, work, root_like } => {
-            layered::mount(lowers, upper, work, root_like.as_deref(), notes)?
-        }
-        Root::Dir(path) => clone_tree(AT_FDCWD, path, true)?,
-    };
-    let staging = tree::open_path(&plan.staging)?;
-    move_mount(&mount, &staging).doing(|| format!("mount the root filesystem at `{}`", plan.staging.display()))?;
+fn mount_root(plan: &Plan, sources: &mut Sources, notes: &mut Vec<String>) -> Result<OwnedFd> {
+    let mount = sources.root(plan, notes)?;
+    let staging = sources.staging(plan);
+    move_mount(&mount, tree::open_path(staging)?)
+        .doing(|| format!("mount the root filesystem at `{}`", staging.display()))?;
     Ok(mount)
 }
 
@@ -78,9 +79,12 @@ fn share_memory(root: &OwnedFd, mount: OwnedFd) -> Result<()> {
     move_mount(&mount, &target).doing(|| "share /dev/shm")
 }
 
-fn mount_step(root: &OwnedFd, step: &MountStep, notes: &mut Vec<String>) -> Result<()> {
+fn mount_step(root: &OwnedFd, step: &MountStep, sources: &mut Sources, notes: &mut Vec<String>) -> Result<()> {
     match &step.source {
-        MountSource::Bind(source) => bind(root, source, &step.target, &step.options),
+        MountSource::Bind(source) => {
+            let mount = sources.tree(source, step.options.recursive)?;
+            bind(root, source, mount, &step.target, &step.options)
+        }
         MountSource::Filesystem(kind) => {
             // These three decide what the kernel shows; an image must not move them elsewhere with a link.
             let fixed = matches!(*kind, "proc" | "sysfs") || step.target == "/dev";
@@ -143,8 +147,7 @@ fn bind_read_only(path: &Path, target: &OwnedFd) -> Result<()> {
     move_mount(&mount, target)
 }
 
-fn bind(root: &OwnedFd, source: &Path, target: &str, options: &MountOptions) -> Result<()> {
-    let mount = clone_tree(AT_FDCWD, source, options.recursive)?;
+fn bind(root: &OwnedFd, source: &Path, mount: OwnedFd, target: &str, options: &MountOptions) -> Result<()> {
     let folder = tree::is_dir(&mount)?;
     let place = if folder { tree::ensure_dir(root, target, false)? } else { tree::ensure_file(root, target)? };
     keep_out_of_proc(&place, target)?;

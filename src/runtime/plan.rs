@@ -114,6 +114,8 @@ pub struct Plan {
     pub joins: Vec<Join>,
     /// Ids of the user namespace.
     pub map: IdMap,
+    /// The user's own id, which `map` has for the sake of the user's files, is left out of the container.
+    pub hides_user: bool,
     /// The root filesystem.
     pub root: Root,
     /// The root filesystem is mounted read-only in the end.
@@ -147,6 +149,8 @@ pub struct Plan {
 pub struct Extras {
     /// Ids of the user namespace.
     pub map: IdMap,
+    /// See [`Plan::hides_user`].
+    pub hides_user: bool,
     /// The root filesystem.
     pub root: Root,
     /// See [`Plan::staging`].
@@ -181,6 +185,7 @@ impl Plan {
             namespaces: namespaces(spec)?,
             joins: extras.joins,
             map: extras.map,
+            hides_user: extras.hides_user,
             root: extras.root,
             root_read_only: spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
             staging: extras.staging,

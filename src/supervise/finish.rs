@@ -58,7 +58,7 @@ pub(super) fn ended(service: Service, code: i32) -> i32 {
     if let Some(process) = &process {
         process.cgroup.iter().for_each(Cgroup::remove);
         if let Some(trash) = removed {
-            delete(&trash, &process.prepared.user_namespace);
+            delete(&trash, process.prepared.file_namespace());
         }
     }
     // Nobody waits for this process any more, so it is the one to tidy up after others.

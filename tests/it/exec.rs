@@ -26,7 +26,7 @@ fn inside(sandbox: &Sandbox, flags: &str, script: &str) -> String {
 
 /// Waits until `condition` holds.
 #[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");

@@ -43,6 +43,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mount;
+mod nomap;
 mod nss;
 mod others;
 mod parallel;

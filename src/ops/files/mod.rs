@@ -129,8 +129,11 @@ impl Files {
         work: impl FnOnce() -> Result<T>,
     ) -> Result<Job<T>> {
         match &self.way {
-            Way::Running { user, .. } => Job::in_existing(user.as_fd(), None, keep, work),
-            Way::Stopped { .. } => Job::in_new(self.map(), keep, work),
+            // A container that hides its user has a namespace in which the user's folders are out of reach.
+            Way::Running { user, .. } if self.record.options.userns.as_deref() != Some("nomap") => {
+                Job::in_existing(user.as_fd(), None, keep, work)
+            }
+            _ => Job::in_new(self.map(), keep, work),
         }
     }
 }

@@ -1,0 +1,135 @@
+//! `--userns nomap`: the user does not exist in the container, and all the same everything works there that works elsewhere.
+
+use crate::support::Sandbox;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    sandbox
+}
+
+const RUN: [&str; 5] = ["run", "--rm", "--network", "none", "--userns=nomap"];
+
+#[test]
+fn the_user_does_not_exist_inside() {
+    need!(userns, shell, not_root, subids);
+    let sandbox = sandbox();
+    let own = nix::unistd::getuid().as_raw().to_string();
+    for file in ["uid_map", "gid_map"] {
+        let map = sandbox.runr(RUN).args(["busybox", "cat", &format!("/proc/self/{file}")]).output().ok();
+        let numbers: Vec<&str> = map.split_whitespace().collect();
+        assert_eq!((numbers.len(), numbers[0]), (3, "0"), "{map}");
+        assert!(numbers[2].parse::<u32>().unwrap() >= 65_536, "{map}");
+    }
+    // As the host sees it, no process of the container is the user's.
+    sandbox
+        .runr(["run", "-d", "--name", "c", "--network", "none", "--userns=nomap", "busybox", "sleep", "100"])
+        .output()
+        .ok();
+    let pid = sandbox.line("inspect --format {{.State.Pid}} c").output().ok();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+    let uids = status.lines().find(|l| l.starts_with("Uid:")).unwrap();
+    assert!(!uids.split_whitespace().any(|uid| uid == own), "{uids}");
+    // What belongs to the user is nobody's, and nothing in the container may write it.
+    let volume = sandbox.path("volume");
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(volume.join("file"), "mine").unwrap();
+    let bind = format!("{}:/v", volume.display());
+    let out = sandbox.runr(RUN).args(["-v", &bind, "busybox", "sh", "-c", "ls -ln /v; cat /v/file; echo x >/v/file"]);
+    let out = out.output();
+    assert_eq!(out.code(), 1);
+    assert!(out.stdout.contains(" 65534    65534 ") && out.stdout.ends_with("mine"), "{}", out.stdout);
+    assert!(out.stderr.contains("denied"), "{}", out.stderr);
+    assert_eq!(std::fs::read_to_string(volume.join("file")).unwrap(), "mine");
+}
+
+#[test]
+fn root_is_root_of_what_the_container_is_made_of() {
+    need!(userns, shell, not_root, subids);
+    let sandbox = sandbox();
+    let script = "set -e; echo 1.2.3.4 more >>/etc/hosts; echo x >/etc/new; chown 7:8 /etc/new; ls -ln /etc/new; \
+                  chmod 4755 /etc/new; ls -ln /etc/hosts; hostname";
+    for flags in ["", "--init", "--read-only --tmpfs /etc", "-t", "--privileged", "--user 0"] {
+        let out = sandbox.runr(RUN).args(flags.split_whitespace());
+        let out = out.args(["--hostname", "h", "busybox", "sh", "-c", script]).output();
+        let text = out.stdout.replace("\r\n", "\n");
+        if flags.starts_with("--read-only") {
+            continue;
+        }
+        assert_eq!(out.code(), 0, "{flags}: {}{}", out.stdout, out.stderr);
+        assert!(text.contains(" 7        8 ") && text.contains(" 0        0 "), "{flags}: {text}");
+        assert!(text.ends_with("\nh\n"), "{flags}: {text}");
+    }
+    // The namespaces are the container's own: its root may set the host name and mount, when it has the capability.
+    let script = "hostname changed && hostname && mount -t tmpfs none /mnt && echo mounted";
+    let base = ["--cap-add", "SYS_ADMIN", "busybox", "sh", "-c"];
+    assert_eq!(
+        sandbox.runr(RUN).args(base).arg(format!("mkdir -p /mnt; {script}")).output().ok(),
+        "changed\nmounted\n"
+    );
+    let nobody = sandbox.runr(RUN).args(["--user", "65534", "busybox", "id", "-u"]).output().ok();
+    assert_eq!(nobody, "65534\n");
+}
+
+#[test]
+fn its_whole_life() {
+    need!(userns, shell, not_root, subids);
+    let sandbox = sandbox();
+    let run = "run -d --name c --network none --userns nomap --restart on-failure:1 --health-cmd true --health-interval 1s busybox";
+    let script = "trap 'exit 0' TERM; echo begun; echo made >/made; while :; do sleep 0.1; done";
+    sandbox.line(run).args(["sh", "-c", script]).output().ok();
+    crate::exec::until("its file", || sandbox.line("exec c cat /made").output().stdout == "made\n");
+    assert_eq!(sandbox.line("exec c id -u").output().ok(), "0\n");
+    assert_eq!(sandbox.line("exec --user 5:6 c id -u").output().ok(), "5\n");
+    std::fs::write(sandbox.path("in"), "from outside").unwrap();
+    sandbox.runr(["cp", sandbox.path("in").to_str().unwrap(), "c:/in"]).output().ok();
+    assert_eq!(sandbox.line("exec c cat /in").output().ok(), "from outside");
+    for when in ["running", "stopped"] {
+        sandbox.runr(["cp", "c:/made", sandbox.path("out").to_str().unwrap()]).output().ok();
+        assert_eq!(std::fs::read_to_string(sandbox.path("out")).unwrap(), "made\n", "{when}");
+        let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(sandbox.path("out")).unwrap());
+        assert_eq!(owner, nix::unistd::getuid().as_raw(), "{when}");
+        assert!(sandbox.line("diff c").output().ok().lines().any(|line| line == "A /made"), "{when}");
+        sandbox.line("commit -q c").arg(format!("made:{when}")).output().ok();
+        assert!(!sandbox.line("export c").output().stdout.is_empty());
+        if when == "running" {
+            sandbox.line("healthcheck run c").output().ok();
+            assert_eq!(sandbox.line("stop c").output().ok(), "c\n");
+        }
+    }
+    for image in ["made:running", "made:stopped"] {
+        assert_eq!(sandbox.runr(RUN).args([image, "cat", "/made"]).output().ok(), "made\n");
+        // The layers are the same for a container that has the user.
+        let listed = sandbox.line("run --rm --network none").args([image, "ls", "-ln", "/made"]).output().ok();
+        assert!(listed.contains(" 0        0 "), "{listed}");
+    }
+    sandbox.line("start c").output().ok();
+    assert_eq!(sandbox.line("exec c cat /made").output().ok(), "made\n");
+    sandbox.line("restart -t 5 c").output().ok();
+    assert_eq!(sandbox.line("logs c").output().ok(), "begun\nbegun\nbegun\n");
+    sandbox.line("rm -f c").output().ok();
+    crate::store::settle(&sandbox);
+    assert_eq!(std::fs::read_dir(sandbox.store().join("containers")).unwrap().count(), 0);
+    assert_eq!(sandbox.line("system check").output().ok(), "No damage found.\n");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let alone = sandbox.runr(RUN).args(["busybox", "true"]).output();
+    if nix::unistd::geteuid().is_root() {
+        assert!(alone.fails(125).contains("is for users without privileges"));
+        return;
+    }
+    if alone.code() != 0 {
+        assert!(alone.fails(125).contains("needs subordinate ids, and this user has none\nhint: "));
+        return;
+    }
+    sandbox.line("run -d --name c --network none --userns nomap busybox sleep 100").output().ok();
+    let stderr = sandbox.line("run --rm --network container:c busybox true").output().fails(125);
+    assert!(stderr.contains("container `c` hides its user (`--userns nomap`)"), "{stderr}");
+    let stderr =
+        sandbox.line("run --rm --userns nomap --network ns:/proc/self/ns/net busybox true").output().fails(125);
+    assert!(stderr.contains("conflicting options: `--userns nomap`"), "{stderr}");
+}
