@@ -253,7 +253,9 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
     });
     let mut own: Vec<oci_spec::runtime::Mount> = Vec::new();
     for (source, target) in &facts.generated {
-        own.push(raw_mount(target, "bind", Some(source.clone()), &["bind", "rprivate"])?);
+        for folder in std::iter::once("").chain(options.chroot_dirs.iter().map(String::as_str)) {
+            own.push(raw_mount(&format!("{folder}{target}"), "bind", Some(source.clone()), &["bind", "rprivate"])?);
+        }
     }
     if let Some(zone) = &facts.zone_file {
         own.push(raw_mount("/etc/localtime", "bind", Some(zone.clone()), &["bind", "rprivate", "ro"])?);
@@ -265,7 +267,10 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
     }
     if options.systemd == Systemd::On {
         for (target, mode) in systemd::TMPFS {
-            own.push(raw_mount(target, "tmpfs", None, &["rw", "nosuid", "nodev", "tmpcopyup", mode])?);
+            let size = format!("size={}", options.shm_size_systemd);
+            let mut words = vec!["rw", "nosuid", "nodev", "tmpcopyup", mode];
+            words.extend((options.shm_size_systemd > 0).then_some(size.as_str()));
+            own.push(raw_mount(target, "tmpfs", None, &words)?);
         }
     }
     for mount in &options.mounts {

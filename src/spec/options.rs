@@ -39,6 +39,10 @@ pub struct ContainerOptions {
     pub init: bool,
     /// `--systemd`.
     pub systemd: super::systemd::Systemd,
+    /// `--shm-size-systemd`: bytes of each of the tmpfs that systemd gets; 0 is no limit of its own.
+    pub shm_size_systemd: u64,
+    /// `--chrootdirs`: what is put over the image's files is there below these folders, too.
+    pub chroot_dirs: Vec<String>,
     /// `--image-volume`.
     pub image_volume: super::systemd::ImageVolume,
     /// `--hostname`.

@@ -19,6 +19,12 @@ pub fn options(o: &ContainerOptions) -> Result<()> {
                 .hint("what a container sees there decides which of its limits hold"));
         }
     }
+    for folder in &o.chroot_dirs {
+        target(folder)?;
+        if below_proc(folder) {
+            return Err(Error::usage(format!("--chrootdirs `{folder}`: nothing may be mounted inside /proc")));
+        }
+    }
     sysctls(o)
 }
 

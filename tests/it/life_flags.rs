@@ -353,6 +353,8 @@ fn systemd_gets_what_it_needs() {
     // A mount of the user's own stays, and a shell is not systemd.
     let own = inside(&sandbox, "--systemd=always --tmpfs /run/lock:mode=700", script);
     assert_eq!(own, all.replace("755 /run/lock", "700 /run/lock"));
+    let sized = inside(&sandbox, "--systemd=always --shm-size-systemd 1m", "grep -c size=1024k /proc/self/mounts");
+    assert_eq!(sized, "4\n");
     for flags in ["", "--systemd true", "--systemd=false"] {
         assert_eq!(inside(&sandbox, flags, script), "oci 0\n");
     }
@@ -417,4 +419,16 @@ fn a_further_run_has_its_descriptors_and_its_pidfile() {
     sandbox.line("kill c").output().ok();
     sandbox.line("wait c").output().ok();
     assert_eq!(sandbox.line("logs c").output().ok(), "passed\nthere\n");
+}
+
+#[test]
+fn generated_files_are_in_chroot_folders_too() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "cmp /etc/hosts /jail/etc/hosts && cmp /etc/hostname /var/jail/etc/hostname && ls /jail/etc | wc -l";
+    let files: u32 = inside(&sandbox, "--chrootdirs /jail,/var/jail", script).trim().parse().unwrap();
+    assert!(files >= 2, "{files}");
+    for bad in ["jail", "/", "/proc/1"] {
+        sandbox.line("run --rm --network none --chrootdirs").args([bad, "busybox", "true"]).output().fails(125);
+    }
 }

@@ -270,6 +270,12 @@ pub(crate) struct SecurityArgs {
     /// What systemd needs: true for a command that is systemd (default), always, or false
     #[arg(long, value_name = "WHEN")]
     pub(crate) systemd: Option<String>,
+    /// Size of each of the tmpfs that systemd gets
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size_systemd: Option<String>,
+    /// Put /etc/hosts and the like below this folder, too
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    pub(crate) chrootdirs: Vec<String>,
     /// The volumes that the image names: ignore (folders of the container, default) or tmpfs
     #[arg(long, value_name = "MODE")]
     pub(crate) image_volume: Option<String>,

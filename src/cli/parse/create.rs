@@ -199,6 +199,9 @@ fn security_options(args: SecurityArgs, config: &Config, options: &mut Container
     options.cap_drop = each("cap-drop", &args.cap_drop, security::capability)?;
     options.privileged = args.privileged;
     options.systemd = systemd(args.systemd.as_deref())?;
+    let systemd_size = args.shm_size_systemd.as_deref().map(|s| flag("shm-size-systemd", units::parse_bytes(s)));
+    options.shm_size_systemd = systemd_size.transpose()?.unwrap_or_default();
+    options.chroot_dirs = each("chrootdirs", &args.chrootdirs, |p| mount::target_path(p).map_err(Error::usage))?;
     options.image_volume = image_volume(args.image_volume.as_deref())?;
     options.seccomp_from_image = match args.seccomp_policy.as_deref() {
         None | Some("default") => false,

@@ -87,7 +87,7 @@ fn volume_name(name: &str) -> std::result::Result<String, String> {
     Err(format!("`{name}` is no volume name; a path begins with `/` or `./`"))
 }
 
-fn target_path(text: &str) -> std::result::Result<String, String> {
+pub(super) fn target_path(text: &str) -> std::result::Result<String, String> {
     if !text.starts_with('/') {
         return Err(format!("the target `{text}` is not an absolute path"));
     }
