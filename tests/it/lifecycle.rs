@@ -97,7 +97,7 @@ fn wait_prints_one_status_for_each() {
     need!(userns, shell);
     let sandbox = sandbox();
     // No hexadecimal digit: the other one's id could begin with it.
-    detached(&sandbox, "--name x --rm", "sleep 0.3; exit 4");
+    detached(&sandbox, "--name x --rm", "sleep 3; exit 4");
     detached(&sandbox, "--name b", "exit 6");
     assert_eq!(sandbox.line("wait x b").output().ok(), "4\n6\n", "also of one that is gone by then");
     assert!(sandbox.line("wait x").output().fails(125).contains("no such container: x"));
