@@ -270,7 +270,7 @@ fn settings_are_checked_first_and_shown() {
         ),
         (
             "--log-opt shiny=1",
-            "invalid log option `shiny`\nhint: use max-size, max-file, path, tag, label, env or mode",
+            "invalid log option `shiny`\nhint: use max-size, max-file, path, tag, label, labels-regex, env, env-regex or mode",
         ),
         ("--log-opt max-size=big", "log option `max-size`: invalid size `big`: use a number with k, m or g"),
         (
