@@ -16,4 +16,5 @@ docker logs talk 2>/dev/null | grep -c '^line' | tr -d ' '
 docker run -d --name slow --network none "$IMAGE" sh -c 'for n in 1 2 3; do echo "tick $n"; sleep 0.1; done' >/dev/null
 docker logs -f slow
 docker logs --tail 2 slow
-docker rm talk slow
+# podman removes several at once, and prints them as they go.
+docker rm talk slow | sort
