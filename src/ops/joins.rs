@@ -77,7 +77,7 @@ pub(super) fn map(store: &Store, options: &ContainerOptions) -> Result<Option<Id
 
 fn map_of_container(store: &Store, id: &str) -> Result<IdMap> {
     let record = Containers::new(store.paths()).load(id)?.record;
-    if record.options.userns.as_deref() == Some("nomap") {
+    if record.options.hides_user() {
         return Err(Error::unsupported(format!(
             "container `{}` hides its user (`--userns nomap`), so its namespaces cannot be shared",
             record.name

@@ -69,7 +69,7 @@ impl Draft {
         };
         let extras = Extras {
             map: record.map.clone(),
-            hides_user: options.userns.as_deref() == Some("nomap"),
+            hides_user: options.hides_user(),
             root,
             staging: folder.join("root"),
             user: self.user,

@@ -155,6 +155,13 @@ pub struct ContainerOptions {
     pub cgroup: CgroupOptions,
 }
 
+impl ContainerOptions {
+    /// True when the user does not exist in the container (`--userns nomap`).
+    pub fn hides_user(&self) -> bool {
+        self.userns.as_deref() == Some("nomap")
+    }
+}
+
 /// `--restart`: what the monitor does when the container's process ends by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

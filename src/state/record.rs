@@ -4,6 +4,7 @@ use crate::base::{Error, Result};
 use crate::image::Digest;
 use crate::image::config::Execution;
 use crate::spec::ContainerOptions;
+use crate::sys::procfs;
 use crate::userns::IdMap;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -263,8 +264,7 @@ impl ProcessIdentity {
 
 /// True when a process is in state T (proc_pid_stat(5)): stopped by a signal.
 pub fn is_stopped(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    procfs::stat(pid).is_some_and(|stat| stat.state == 'T')
 }
 
 /// The 22nd field of /proc/pid/stat; the second one, the program's name, may hold spaces and parentheses.

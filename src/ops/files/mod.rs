@@ -130,7 +130,7 @@ impl Files {
     ) -> Result<Job<T>> {
         match &self.way {
             // A container that hides its user has a namespace in which the user's folders are out of reach.
-            Way::Running { user, .. } if self.record.options.userns.as_deref() != Some("nomap") => {
+            Way::Running { user, .. } if !self.record.options.hides_user() => {
                 Job::in_existing(user.as_fd(), None, keep, work)
             }
             _ => Job::in_new(self.map(), keep, work),
