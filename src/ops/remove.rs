@@ -47,11 +47,21 @@ const LOOK_MILLIS: u64 = 500;
 ///
 /// Errors: `NotFound`; `Conflict` for one that runs, without `force`.
 pub fn remove(store: &Store, words: &[String], options: RemoveOptions) -> Vec<Result<String>> {
+    // All words are looked up before anything goes: the second word for one container must find it too.
+    let all = Containers::new(store.paths());
+    let resolved: Vec<Result<Named>> = words.iter().map(|word| Ok(Named { word, id: all.resolve(word)? })).collect();
     let mut answers = Vec::with_capacity(words.len());
-    for words in words.chunks(AT_ONCE) {
-        answers.extend(remove_some(store, words, options));
+    let (mut resolved, mut seen) = (resolved.into_iter().peekable(), Vec::new());
+    while resolved.peek().is_some() {
+        answers.extend(remove_some(store, resolved.by_ref().take(AT_ONCE), options, &mut seen));
     }
     answers
+}
+
+/// A container, and the word that meant it.
+struct Named<'a> {
+    word: &'a str,
+    id: String,
 }
 
 /// Where a removal stands.
@@ -70,9 +80,14 @@ struct Trash {
     map: Option<IdMap>,
 }
 
-fn remove_some(store: &Store, words: &[String], options: RemoveOptions) -> Vec<Result<String>> {
-    let mut seen: Vec<String> = Vec::new();
-    let begun: Vec<Result<(String, Step)>> = words.iter().map(|word| begin(store, word, options, &mut seen)).collect();
+/// Removes some; `seen` are the ids that earlier words meant.
+fn remove_some<'a>(
+    store: &Store,
+    some: impl Iterator<Item = Result<Named<'a>>>,
+    options: RemoveOptions,
+    seen: &mut Vec<String>,
+) -> Vec<Result<String>> {
+    let begun: Vec<Result<(String, Step)>> = some.map(|named| begin(store, named?, options, seen)).collect();
     let mut trash = Vec::new();
     let answers = begun
         .into_iter()
@@ -94,8 +109,8 @@ fn remove_some(store: &Store, words: &[String], options: RemoveOptions) -> Vec<R
 }
 
 /// Takes a container's lock, or asks its monitor to end.
-fn begin(store: &Store, word: &str, options: RemoveOptions, seen: &mut Vec<String>) -> Result<(String, Step)> {
-    let id = Containers::new(store.paths()).resolve(word)?;
+fn begin(store: &Store, named: Named<'_>, options: RemoveOptions, seen: &mut Vec<String>) -> Result<(String, Step)> {
+    let Named { word, id } = named;
     if seen.contains(&id) {
         return Ok((id, Step::Same));
     }
