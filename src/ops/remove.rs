@@ -11,7 +11,7 @@ use crate::state::containers::{self, short};
 use crate::state::events::{self, Event, Topic};
 use crate::state::record::ProcessIdentity;
 use crate::state::{ContainerRecord, Containers, Entry};
-use crate::store::Store;
+use crate::store::{Store, trash};
 use crate::supervise::control::{connect_to, next};
 use crate::supervise::orphans;
 use crate::supervise::protocol::Request;
@@ -289,7 +289,7 @@ fn empty(store: &Store, trash: Vec<Trash>) {
             drop(store.sync_in_background(&[]));
             return;
         }
-        if fsx::remove_dir_all(&path).is_ok() {
+        if trash::delete_own(&path).is_ok() {
             continue;
         }
         match map {

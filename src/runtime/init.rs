@@ -5,7 +5,7 @@
 
 use super::command::{Command, await_go, report};
 use super::descriptors::{self, Arranged};
-use super::launch::Streams;
+use super::launch::{self, Streams};
 use super::plan::Plan;
 use super::sources::{Opened, Sources};
 use super::sync::{Handed, Said};
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) writable_exe: bool,
     /// Kinds of namespaces, `CLONE_NEW*`.
     pub(super) flags: u64,
+    /// Kinds of namespaces that this process makes itself while the monitor has its ids mapped.
+    pub(super) unshare: u64,
     /// The other one's /dev/shm, as a mount of nowhere yet.
     pub(super) shm: Option<OwnedFd>,
     /// What it needs of the host, where it cannot reach that itself.
@@ -58,6 +60,7 @@ fn build(
     shm: Option<OwnedFd>,
     mut sources: Sources,
 ) -> Result<Command> {
+    make_namespaces(plan, shared.unshare)?;
     await_go(channel)?;
     become_root(plan, shared)?;
     if plan.has(libc::CLONE_NEWNET) && !shared.has(libc::CLONE_NEWNET) {
@@ -82,6 +85,16 @@ fn build(
     let (handed, fds): (Vec<_>, Vec<_>) = handed.into_iter().unzip();
     channel.send(&Said::Ready { notes, handed }, &fds)?;
     Ok(command)
+}
+
+/// Makes namespaces that don't have to come with the process. Its capabilities in its new user namespace do not depend on a map.
+fn make_namespaces(plan: &Plan, kinds: u64) -> Result<()> {
+    if kinds == 0 {
+        return Ok(());
+    }
+    // CLONE_NEW* are below 2^32, as unshare(2) takes them.
+    let kinds = nix::sched::CloneFlags::from_bits_retain(kinds as i32);
+    nix::sched::unshare(kinds).map_err(|e| launch::explain_namespaces(e.into(), plan))
 }
 
 /// `--oom-score-adj`, while /proc/self still belongs to the user: a process that is not dumpable has none of its own.

@@ -90,9 +90,12 @@ fn run(plan: &Plan, streams: Streams, joined: &Joined, rest: u64, channel: Chann
         Ok((cloned, shm))
     };
     match enter() {
-        Ok((None, shm)) => {
-            init::run(plan, streams, channel, &init::Shared { writable_exe, flags: flags(joined), shm, opened: None })
-        }
+        Ok((None, shm)) => init::run(
+            plan,
+            streams,
+            channel,
+            &init::Shared { writable_exe, flags: flags(joined), unshare: 0, shm, opened: None },
+        ),
         Ok((Some(cloned), _)) => {
             let sent = channel.send(&Said::Joined { pid: cloned.pid.as_raw() }, &[cloned.pidfd.as_fd()]);
             i32::from(sent.is_err())

@@ -64,8 +64,12 @@ pub fn prepare(plan: &Plan, streams: Streams, cgroup: Option<&Cgroup>, joined: &
         outer = Some(namespace);
         child
     } else if joined.is_empty() {
-        let shared = Shared { writable_exe: own_exe::is_writable(), flags: 0, shm: None, opened: None };
-        let Some(child) = clone_process(flags).map_err(|e| explain_clone(e, plan))? else {
+        // The network namespace alone takes the kernel as long as everything else here: the child makes it while the maps are
+        // written. Only these two can't be made by a process for itself.
+        let first = flags & (libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64;
+        let shared =
+            Shared { writable_exe: own_exe::is_writable(), flags: 0, unshare: flags & !first, shm: None, opened: None };
+        let Some(child) = clone_process(first).map_err(|e| explain_namespaces(e, plan))? else {
             drop(ours);
             // A panic in the child must end the child, not run the parent's code a second time.
             let work = || super::init::run(plan, streams, theirs, &shared);
@@ -141,7 +145,8 @@ fn admit(
     Ok(user_namespace)
 }
 
-fn explain_clone(e: Error, plan: &Plan) -> Error {
+/// What keeps a process from having namespaces.
+pub(super) fn explain_namespaces(e: Error, plan: &Plan) -> Error {
     match e.errno() {
         Some(errno) if plan.has(libc::CLONE_NEWUSER) => {
             enter::unshare_error(errno as i32).step("create the container's namespaces")

@@ -95,7 +95,7 @@ fn run(plan: &Plan, streams: Streams, flags: u64, channel: Channel, writable_exe
     });
     match made {
         Ok((opened, None)) => {
-            let shared = Shared { writable_exe, flags: 0, shm: None, opened: Some(opened) };
+            let shared = Shared { writable_exe, flags: 0, unshare: 0, shm: None, opened: Some(opened) };
             init::run(plan, streams, channel, &shared)
         }
         Ok((_, Some(child))) => {

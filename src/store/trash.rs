@@ -86,12 +86,22 @@ pub(super) fn remove_map(folder: &Path) -> Result<()> {
     fsx::remove_file(&folder.join(MAP))
 }
 
-fn delete(trash: &Path) -> Result<()> {
+/// Deletes a folder of the trash with the user's own rights, which most often is all that it takes. What belongs to other ids
+/// stays then, and is the error.
+pub fn delete_own(trash: &Path) -> Result<()> {
+    // An overlay leaves a folder of mode 0 behind, empty most often. Its owner may remove it but not look into it.
     let content = trash.join(CONTENT);
-    // Most often everything is the user's own and neither the map nor a namespace is needed.
-    if fsx::remove_dir_all(&content).is_err() {
-        userns::remove_tree(&read_map(trash)?, &content)?;
+    let _ = std::fs::remove_dir(content.join("work/work"));
+    // Before the map beside it, which whoever deletes the rest needs.
+    fsx::remove_dir_all(&content)?;
+    fsx::remove_dir_all(trash)
+}
+
+fn delete(trash: &Path) -> Result<()> {
+    if delete_own(trash).is_ok() {
+        return Ok(());
     }
+    userns::remove_tree(&read_map(trash)?, &trash.join(CONTENT))?;
     fsx::remove_dir_all(trash)
 }
 
@@ -115,5 +125,31 @@ mod tests {
         store.discard(&folder, &map).unwrap();
         store.empty_trash().unwrap();
         assert_eq!(entries(&store.paths().tmp()).unwrap(), Vec::<PathBuf>::new());
+    }
+    #[test]
+    fn an_overlays_own_folder_needs_no_namespace() {
+        let dir = tempfile::tempdir().unwrap();
+        let trash = dir.path().join("trash-1");
+        let closed = trash.join("it/work/work");
+        std::fs::create_dir_all(&closed).unwrap();
+        std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        delete_own(&trash).unwrap();
+        assert!(!trash.exists());
+    }
+
+    #[test]
+    fn the_map_stays_beside_what_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let trash = dir.path().join("trash-1");
+        let closed = trash.join("it/upper/closed");
+        std::fs::create_dir_all(closed.join("in")).unwrap();
+        write_map(&trash, &IdMap::single(1, 1)).unwrap();
+        std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        // Root may do everything: there is nothing that stays.
+        if nix::unistd::geteuid().is_root() {
+            return;
+        }
+        delete_own(&trash).unwrap_err();
+        assert!(map_beside(&trash).is_some());
     }
 }

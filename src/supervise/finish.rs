@@ -5,10 +5,11 @@ use super::monitor::Assignment;
 use super::protocol::Report;
 use super::service::Service;
 use super::session::Session;
-use crate::base::{Error, Kind, Result, fsx};
+use crate::base::{Error, Kind, Result};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::Containers;
 use crate::state::record::{ContainerState, Status};
+use crate::store::trash;
 use crate::sys::channel::Channel;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -101,9 +102,8 @@ fn give_up(assignment: &Assignment, error: Error, tell: impl FnOnce(&Report)) ->
     let _ = crate::sys::lock::unlock(&assignment.container.lock);
     tell(&Report::Failed(error));
     if let Some(trash) = removed {
-        // The namespace may never have come to be. Most often there is nothing that needs one, but an overlay that was
-        // mounted leaves a folder of mode 0 behind.
-        if fsx::remove_dir_all(&trash).is_err() {
+        // The namespace may never have come to be. Most often there is nothing that needs one.
+        if trash::delete_own(&trash).is_err() {
             let _ = crate::userns::remove_tree(&assignment.record().map, &trash);
         }
     }
@@ -126,8 +126,8 @@ fn retire(assignment: &Assignment) -> Result<PathBuf> {
 /// Deletes a retired container: most often everything is the user's own; what belongs to subordinate ids is deleted inside
 /// the container's user namespace, which its descriptor has kept alive.
 fn delete(trash: &Path, user_namespace: &OwnedFd) {
-    if fsx::remove_dir_all(trash).is_err() {
+    if trash::delete_own(trash).is_err() {
         let _ = crate::userns::enter::remove_tree_in(user_namespace, trash);
-        drop(fsx::remove_dir_all(trash));
+        drop(trash::delete_own(trash));
     }
 }

@@ -8,7 +8,7 @@ use crate::state::containers::{self, Container};
 use crate::state::events::{self, Event, Topic};
 use crate::state::record::ContainerState;
 use crate::state::{Containers, Entry, Status};
-use crate::store::Store;
+use crate::store::{Store, trash};
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::userns;
 use nix::mount::{MntFlags, umount2};
@@ -86,7 +86,7 @@ pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap)
         },
     );
     // Most often everything is the user's own and no namespace is needed.
-    if fsx::remove_dir_all(&trash).is_err() {
+    if trash::delete_own(&trash).is_err() {
         userns::remove_tree(map, &trash)?;
     }
     Ok(())
