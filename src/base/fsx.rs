@@ -2,7 +2,7 @@
 
 use super::error::{Doing, Result};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,13 +17,25 @@ pub enum Durability {
 }
 
 /// Reads a whole file.
+///
+/// One of /proc has no size and is made anew up to the reader's place for each read: with room enough from the start it is
+/// made once, not seven times as by `std::fs::read`.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).doing(|| format!("read `{}`", path.display()))
+    const ROOM: u64 = 8192;
+    let bytes = File::open(path).and_then(|mut file| {
+        let size = file.metadata()?.len().saturating_add(1).max(ROOM);
+        let mut bytes = Vec::new();
+        bytes.try_reserve(usize::try_from(size).unwrap_or(usize::MAX))?;
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    bytes.doing(|| format!("read `{}`", path.display()))
 }
 
 /// Reads a whole UTF-8 file.
 pub fn read_to_string(path: &Path) -> Result<String> {
-    fs::read_to_string(path).doing(|| format!("read `{}`", path.display()))
+    let text = String::from_utf8(read(path)?);
+    text.map_err(|e| std::io::Error::new(ErrorKind::InvalidData, e)).doing(|| format!("read `{}`", path.display()))
 }
 
 /// Reads a whole file, or `None` if it does not exist.
@@ -43,7 +55,7 @@ pub fn open(path: &Path) -> Result<File> {
 /// Creates one folder with `mode`; an existing one is not an error.
 pub fn ensure_dir(path: &Path, mode: u32) -> Result<()> {
     match fs::DirBuilder::new().mode(mode).create(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         other => other.doing(|| format!("create folder `{}`", path.display())),
     }
 }
@@ -70,7 +82,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 /// Removes a file; a missing one is not an error.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         other => other.doing(|| format!("remove `{}`", path.display())),
     }
 }
@@ -79,7 +91,7 @@ pub fn remove_file(path: &Path) -> Result<()> {
 /// For trees that hold files of subordinate ids see `userns::remove_tree`.
 pub fn remove_dir_all(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         other => other.doing(|| format!("remove folder `{}`", path.display())),
     }
 }

@@ -1,13 +1,13 @@
 //! The two files of a container, as types. New fields need `serde(default)`: a newer runr reads an older one's records.
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, fsx};
 use crate::image::Digest;
 use crate::image::config::Execution;
 use crate::spec::ContainerOptions;
 use crate::sys::procfs;
 use crate::userns::IdMap;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The version of both files. A file with a higher one is not read.
 pub const VERSION: u32 = 1;
@@ -269,7 +269,7 @@ pub fn is_stopped(pid: i32) -> bool {
 
 /// The 22nd field of /proc/pid/stat; the second one, the program's name, may hold spaces and parentheses.
 fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = fsx::read_to_string(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     parse_start_time(&stat)
 }
 
@@ -283,7 +283,7 @@ fn own_pid_namespace() -> u64 {
 }
 
 fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    fsx::read_to_string(Path::new("/proc/sys/kernel/random/boot_id")).unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl Store {
     ///
     /// Errors: `NotFound` when it is not there, `Corrupt` when it is larger than `max` or not what its digest says.
     pub fn read_blob(&self, digest: &Digest, max: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(4096);
         self.open_blob(digest)?
             .take(max.saturating_add(1))
             .read_to_end(&mut bytes)

@@ -132,7 +132,7 @@ mod tests {
         let trash = dir.path().join("trash-1");
         let closed = trash.join("it/work/work");
         std::fs::create_dir_all(&closed).unwrap();
-        std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
         delete_own(&trash).unwrap();
         assert!(!trash.exists());
     }
@@ -144,7 +144,7 @@ mod tests {
         let closed = trash.join("it/upper/closed");
         std::fs::create_dir_all(closed.join("in")).unwrap();
         write_map(&trash, &IdMap::single(1, 1)).unwrap();
-        std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
         // Root may do everything: there is nothing that stays.
         if nix::unistd::geteuid().is_root() {
             return;

@@ -5,7 +5,7 @@ mod place;
 
 pub use place::Request;
 
-use crate::base::{Doing, Error, Kind, Result};
+use crate::base::{Doing, Error, Kind, Result, fsx};
 use crate::spec::limits::Setting;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -157,19 +157,19 @@ pub fn manager_controllers() -> Option<String> {
 
 /// Where the cgroup2 hierarchy can be seen.
 pub fn mount_root() -> Option<PathBuf> {
-    mount_point(&std::fs::read_to_string("/proc/self/mountinfo").ok()?).map(|(point, _)| point)
+    mount_point(&mountinfo().ok()?).map(|(point, _)| point)
 }
 
 /// True when this machine has a cgroup2 hierarchy at all.
 pub fn has_cgroup2() -> bool {
-    mount_point(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()).is_some()
+    mount_point(&mountinfo().unwrap_or_default()).is_some()
 }
 
 /// The folder of this process's own cgroup in the cgroup2 hierarchy; `None` when it lies outside what is mounted.
 pub fn own_folder() -> Option<PathBuf> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let groups = fsx::read_to_string(Path::new("/proc/self/cgroup")).ok()?;
     let own = own_group(&groups)?;
-    let (point, root) = mount_point(&std::fs::read_to_string("/proc/self/mountinfo").ok()?)?;
+    let (point, root) = mount_point(&mountinfo().ok()?)?;
     let below = Path::new(own).strip_prefix(&root).ok()?;
     Some(point.join(below))
 }
@@ -177,6 +177,10 @@ pub fn own_folder() -> Option<PathBuf> {
 /// The path of the `0::` line: this process's group in the unified hierarchy.
 fn own_group(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::")).filter(|path| !path.contains("/.."))
+}
+
+fn mountinfo() -> Result<String> {
+    fsx::read_to_string(Path::new("/proc/self/mountinfo"))
 }
 
 /// Where cgroup2 is mounted and which group is the root of that mount (proc_pid_mountinfo(5)); hybrid hosts have it at
