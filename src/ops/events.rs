@@ -7,6 +7,7 @@ use crate::store::Store;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -120,7 +121,9 @@ fn same_image(name: &str, wanted: &str) -> bool {
 
 /// The event with the fields of docker's and of podman's document, whose names differ by their case at most.
 pub fn document(event: &Event, zone: &TimeZone, truncate: bool) -> Result<Value> {
-    let id = shown_id(event, truncate);
+    let id = shown_id(&event.id, truncate);
+    let (docker_id, _) = docker_identity(event);
+    let docker_id = shown_id(&docker_id, truncate);
     let action = event.docker_action();
     let time = local(event, zone, "%Y-%m-%dT%H:%M:%S%.f")?;
     let labels: Map<String, Value> = event.attributes.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
@@ -131,9 +134,9 @@ pub fn document(event: &Event, zone: &TimeZone, truncate: bool) -> Result<Value>
         "Time": time, "Attributes": labels, "HealthStatus": event.health_status.as_deref().unwrap_or_default(),
         "ContainerExitCode": exit_code, "TimeNano": event.time_nano,
         // docker's.
-        "id": id, "status": action, "from": event.image, "From": event.image, "Action": action, "scope": "local",
+        "id": docker_id, "status": action, "from": event.image, "From": event.image, "Action": action, "scope": "local",
         "Scope": "local", "time": event.time_nano.div_euclid(1_000_000_000), "timeNano": event.time_nano,
-        "Actor": {"ID": id, "Attributes": actor(event)},
+        "Actor": {"ID": docker_id, "Attributes": actor(event)},
     }))
 }
 
@@ -143,8 +146,9 @@ pub fn line(event: &Event, zone: &TimeZone, truncate: bool) -> Result<String> {
     let attributes: Vec<String> =
         actor(event).iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
     let mut text = format!("{time} {} {}", event.topic.word(), event.docker_action());
-    if !event.id.is_empty() {
-        text.push_str(&format!(" {}", shown_id(event, truncate)));
+    let (id, _) = docker_identity(event);
+    if !id.is_empty() {
+        text.push_str(&format!(" {}", shown_id(&id, truncate)));
     }
     if !attributes.is_empty() {
         text.push_str(&format!(" ({})", attributes.join(", ")));
@@ -166,7 +170,8 @@ fn local(event: &Event, zone: &TimeZone, form: &str) -> Result<String> {
 fn actor(event: &Event) -> Map<String, Value> {
     let mut all: std::collections::BTreeMap<&str, &str> =
         event.attributes.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    for (key, value) in [("image", &event.image), ("name", &event.name)] {
+    let (_, name) = docker_identity(event);
+    for (key, value) in [("image", event.image.as_str()), ("name", &name)] {
         if !value.is_empty() {
             all.insert(key, value);
         }
@@ -174,12 +179,27 @@ fn actor(event: &Event) -> Map<String, Value> {
     all.into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect()
 }
 
-fn shown_id(event: &Event, truncate: bool) -> String {
-    if !truncate {
-        return event.id.clone();
+/// What docker calls the object: its id and name. A pull is told of by what was asked for: `alpine:3` of `alpine`.
+fn docker_identity(event: &Event) -> (Cow<'_, str>, Cow<'_, str>) {
+    let own = (Cow::from(&event.id), Cow::from(&event.name));
+    if event.topic != Topic::Image || event.action != "pull" {
+        return own;
     }
-    let digits = event.id.strip_prefix("sha256:").unwrap_or(&event.id);
-    digits.get(..12).unwrap_or(digits).to_owned()
+    let Ok(reference) = event.name.parse::<Reference>() else { return own };
+    let name = reference.familiar_name();
+    let version = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => format!("@{digest}"),
+        (None, Some(tag)) => format!(":{tag}"),
+        (None, None) => String::new(),
+    };
+    (format!("{name}{version}").into(), name.into())
+}
+
+/// An id as it is or short; what is no id, such as an image's name, stays whole.
+fn shown_id(id: &str, truncate: bool) -> String {
+    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+    let is_id = digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if truncate && is_id { digits[..12].to_owned() } else { id.to_owned() }
 }
 
 #[cfg(test)]

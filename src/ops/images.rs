@@ -100,7 +100,7 @@ fn tell(store: &Store, image: &ImageSummary, removed: &[Removed]) {
             Removed::Untagged(name) => Event::new(Topic::Image, "untag", &id, name),
             Removed::Deleted(_) => Event::new(Topic::Image, "remove", &id, &first),
         };
-        events::append(store.paths(), &event);
+        events::append(store.paths(), &event.labelled(&image.labels));
     }
 }
 

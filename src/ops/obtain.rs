@@ -10,6 +10,7 @@ use crate::image::{ImageSource, Platform, Reference, Transport};
 use crate::registry::{Client, Config};
 use crate::state::events;
 use crate::store::{Image, Store};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How to get an image that is not there.
@@ -46,8 +47,15 @@ pub fn pull(store: &Store, text: &str, how: &Obtain, progress: &dyn Progress) ->
     let pulled = pull::pull(store, source.as_ref(), name.as_ref(), &how.options, progress)?;
     let action = if matches!(transport, Transport::Registry(_)) { "pull" } else { "loadfromarchive" };
     let name = name.as_ref().map(ToString::to_string).unwrap_or_default();
-    events::append(store.paths(), &events::Event::new(events::Topic::Image, action, pulled.id.to_string(), name));
+    let event = events::Event::new(events::Topic::Image, action, pulled.id.to_string(), name);
+    events::append(store.paths(), &event.labelled(&labels(store, &pulled)));
     Ok(pulled)
+}
+
+/// The labels of an image that was just pulled; if they cannot be read, its use will say why.
+fn labels(store: &Store, pulled: &Pulled) -> BTreeMap<String, String> {
+    let image = store.find_image(&pulled.id.to_string()).and_then(|entry| store.load_image(&entry));
+    image.map(|image| image.config.config.labels).unwrap_or_default()
 }
 
 /// True unless the user asked for another platform than the image is for.

@@ -1,7 +1,8 @@
 //! `events`: what happened can be asked for and what happens can be followed, in the words of docker and podman.
 
-use crate::support::Sandbox;
-use serde_json::Value;
+use crate::support::registry::Registry;
+use crate::support::{ImageBuilder, Layer, Sandbox};
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
@@ -216,4 +217,137 @@ fn every_kind_of_command_tells_of_what_it_did() {
     assert_eq!(code, "7\n");
     let images = sandbox.line("events --stream=false --filter type=image --format {{.Action}}").output().ok();
     assert!(images.ends_with("untag\ndelete\n"), "{images}");
+}
+
+/// The only event that these filters leave.
+fn only(sandbox: &Sandbox, filters: &str) -> Value {
+    let out = sandbox.line(&format!("events --stream=false --format json {filters}")).output().ok();
+    assert_eq!(out.lines().count(), 1, "{filters}: {out}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Asserts type, action in both vocabularies, ids and attributes of an event.
+fn is(event: &Value, words: [&str; 3], ids: [&str; 2], name: &str, attributes: Value) {
+    let [topic, podman, docker] = words;
+    for (place, value) in [
+        ("/Type", topic),
+        ("/Status", podman),
+        ("/Action", docker),
+        ("/status", docker),
+        ("/ID", ids[0]),
+        ("/id", ids[1]),
+        ("/Actor/ID", ids[1]),
+        ("/Name", name),
+        ("/scope", "local"),
+    ] {
+        assert_eq!(event.pointer(place), Some(&Value::from(value)), "{place}: {event}");
+    }
+    assert_eq!(event["Actor"]["Attributes"], attributes, "{event}");
+}
+
+#[test]
+fn pausing_is_told() {
+    need!(userns, shell, cgroup);
+    let sandbox = sandbox();
+    let id = sandbox.line("run -d --name c --label tier=x --network none busybox sleep 1000").output().ok();
+    let id = id.trim();
+    for action in ["pause", "unpause"] {
+        sandbox.line(&format!("{action} c")).output().ok();
+        let event = only(&sandbox, &format!("--filter event={action}"));
+        let attributes = json!({"image": "busybox", "name": "c", "tier": "x"});
+        is(&event, ["container", action, action], [id, id], "c", attributes);
+        assert_eq!((&event["Image"], &event["from"]), (&json!("busybox"), &json!("busybox")));
+        // One that fails is none.
+        sandbox.line(&format!("{action} c")).output().fails(125);
+        only(&sandbox, &format!("--filter event={action}"));
+    }
+    sandbox.line("rm -f -t 0 c").output().ok();
+}
+
+#[test]
+fn mounting_is_told() {
+    need!(userns, overlay, shell);
+    let sandbox = sandbox();
+    let id = sandbox.line("create --name c --label tier=x --network none busybox true").output().ok();
+    let id = id.trim();
+    // A second mount changes nothing, and the unmount that is refused does neither.
+    let script = "set -e; runr mount c; runr mount c; runr unmount c; ! runr unmount c";
+    sandbox.runr(["unshare", "sh", "-c", script]).output().ok();
+    for action in ["mount", "unmount"] {
+        let event = only(&sandbox, &format!("--filter event={action}"));
+        let attributes = json!({"image": "busybox", "name": "c", "tier": "x"});
+        is(&event, ["container", action, action], [id, id], "c", attributes);
+    }
+}
+
+#[test]
+fn tidying_up_is_told() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let id = sandbox.line("run -d --name c --label tier=x --network none busybox sh -c");
+    let id = id.args(["echo x >/file; exit 3"]).output().ok();
+    sandbox.line("wait c").output().ok();
+    sandbox.line("container cleanup c").output().ok();
+    let event = only(&sandbox, "--filter event=cleanup");
+    let attributes = json!({"image": "busybox", "name": "c", "tier": "x"});
+    is(&event, ["container", "cleanup", "cleanup"], [id.trim(); 2], "c", attributes);
+    // A command that prunes tells of each thing that goes, and then what it has freed.
+    sandbox.line("container prune -f").output().ok();
+    let event = only(&sandbox, "--filter event=prune");
+    let freed = event["Attributes"]["reclaimed"].as_str().unwrap();
+    assert!(freed.parse::<u64>().unwrap() > 0, "{event}");
+    is(&event, ["container", "prune", "prune"], ["", ""], "", json!({"reclaimed": freed}));
+    let line = sandbox.line("events --stream=false --filter event=prune").output().ok();
+    assert!(line.ends_with(&format!(" container prune (reclaimed={freed})\n")), "{line}");
+    only(&sandbox, "--filter event=destroy --filter container=c");
+    sandbox.line("image prune -af").output().ok();
+    let images = "events --stream=false --filter type=image --format";
+    let told = sandbox.line(images).arg("{{.Action}} {{.Name}} {{.Actor.Attributes}}").output().ok();
+    let told: Vec<&str> = told.lines().skip(1).collect();
+    let name = "docker.io/library/busybox:latest";
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (line, action) in
+        told.iter().zip([format!("untag {name} "), format!("delete {name} "), "prune  map[reclaimed:".into()])
+    {
+        assert!(line.starts_with(&action), "{line}");
+    }
+    // `system prune` is the two of them.
+    sandbox.line("system prune -f").output().ok();
+    let out = sandbox.line("events --stream=false --filter event=prune --format {{.Type}}").output().ok();
+    assert_eq!(out, "container\nimage\ncontainer\nimage\n");
+}
+
+#[test]
+fn where_images_come_from_is_told() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("run --name c --network none busybox true").output().ok();
+    let archive = sandbox.path("root.tar");
+    sandbox.line("export -o").arg(&archive).arg("c").output().ok();
+    let import = sandbox.line("import -c").arg("LABEL stage=one").arg(&archive).arg("made:1").output().ok();
+    let id = import.trim();
+    let event = only(&sandbox, "--filter event=import");
+    let name = "docker.io/library/made:1";
+    is(&event, ["image", "import", "import"], [id, id], name, json!({"name": name, "stage": "one"}));
+    sandbox.line("rmi made:1").output().ok();
+    let event = only(&sandbox, "--filter event=delete");
+    is(&event, ["image", "remove", "delete"], [id, id], name, json!({"name": name, "stage": "one"}));
+}
+
+#[test]
+fn a_pull_is_told_by_what_was_asked_for() {
+    need!(userns);
+    let image =
+        ImageBuilder::new().layer(&Layer::new().file("a", "x")).config("Labels", json!({"stage": "two"})).build();
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    registry.add(&image, "team/app", "1");
+    let name = registry.name("team/app:1");
+    sandbox.runr(["pull", "-q", &name]).output().ok();
+    let event = only(&sandbox, "--filter event=pull");
+    let plain = name.strip_suffix(":1").unwrap();
+    let id = format!("sha256:{}", image.id());
+    is(&event, ["image", "pull", "pull"], [&id, &name], &name, json!({"name": plain, "stage": "two"}));
+    let line =
+        sandbox.line("events --stream=false --no-trunc=false --filter").arg(format!("image={plain}")).output().ok();
+    assert!(line.ends_with(&format!(" image pull {name} (name={plain}, stage=two)\n")), "{line}");
 }

@@ -53,7 +53,8 @@ pub fn import(store: &Store, archive: impl Read, options: ImportOptions) -> Resu
     let named = options.name.as_ref().map(ToString::to_string).unwrap_or_default();
     let how = CommitOptions { name: options.name, ..CommitOptions::default() };
     let id = write(store, None, layer, &config, size, &how)?;
-    events::append(store.paths(), &Event::new(Topic::Image, "import", id.to_string(), named));
+    let event = Event::new(Topic::Image, "import", id.to_string(), named);
+    events::append(store.paths(), &event.labelled(&config.config.labels));
     Ok(id)
 }
 

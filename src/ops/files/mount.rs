@@ -11,6 +11,7 @@ use crate::rootfs::assemble::{self, Stack};
 use crate::runtime::plan::Root;
 use crate::runtime::view::{self, Access};
 use crate::state::containers::{Container, short};
+use crate::state::events::{self, Event};
 use crate::state::{Containers, Entry};
 use crate::store::Store;
 use crate::userns::subid::own_ids;
@@ -62,6 +63,7 @@ pub fn mount(store: &Store, word: &str, progress: &dyn Progress) -> Result<Mount
     fsx::ensure_dir(&at, 0o755)?;
     let running = container.state.status.is_alive();
     view::attach(&root, if running { Access::Read } else { Access::Write }, &at)?;
+    events::append(store.paths(), &Event::of(&container.record, "mount"));
     Ok(describe(&container))
 }
 
@@ -114,6 +116,7 @@ pub fn unmount(store: &Store, word: &str, force: bool) -> Result<String> {
     }
     // Still a mount point in another mount namespace, perhaps.
     drop(std::fs::remove_dir(&at));
+    events::append(store.paths(), &Event::of(&container.record, "unmount"));
     Ok(container.record.id)
 }
 

@@ -71,7 +71,7 @@ pub struct Event {
     /// The image of a container, as the user called it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
-    /// A container's labels, and what belongs to the action: `exitCode`, `signal`, `execID`, `oldName`.
+    /// The object's labels, and what belongs to the action: `exitCode`, `signal`, `execID`, `oldName`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
     /// With `health_status`: `healthy`, `unhealthy`, `starting`.
@@ -108,6 +108,12 @@ impl Event {
             attributes: labels,
             ..Self::new(Topic::Container, action, &record.id, &record.name)
         }
+    }
+
+    /// The event with an image's labels, which docker counts among its attributes.
+    pub fn labelled(mut self, labels: &BTreeMap<String, String>) -> Self {
+        self.attributes.extend(labels.clone());
+        self
     }
 
     /// The event with one more attribute.
