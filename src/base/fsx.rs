@@ -103,6 +103,16 @@ pub fn unique_name(prefix: &str) -> String {
     format!("{prefix}.{}.{}.{n}", std::process::id(), super::units::boot_nanos())
 }
 
+/// Writes a file that must not exist yet, in a folder that nobody else reads yet: of a failure half a file is left.
+/// The caller syncs the folder.
+pub fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        if durability == Durability::Synced { file.sync_all() } else { Ok(()) }
+    });
+    written.doing(|| format!("write `{}`", path.display()))
+}
+
 /// Replaces `path` by a file with `bytes`: written beside it, then renamed, so that readers see the old or the new
 /// content and nothing between.
 pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {

@@ -100,8 +100,11 @@ impl Containers {
                 fsx::create_dir(&making.join(sub), mode)?;
             }
             // Both: a record without its state, or with an empty one, is a damaged container.
-            fsx::write_atomic(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, durability)?;
-            fsx::write_atomic(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
+            fsx::write_new(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, durability)?;
+            fsx::write_new(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
+            if durability == Durability::Synced {
+                fsx::sync_dir(&making)?;
+            }
             fsx::rename(&making, &folder)
         })();
         if let Err(e) = made {

@@ -27,7 +27,9 @@ impl Store {
     pub fn retire(&self, path: &Path, map: &IdMap) -> Result<PathBuf> {
         loop {
             let trash = self.paths().tmp().join(fsx::unique_name(PREFIX));
-            let made = fsx::create_dir(&trash, 0o700).and_then(|()| write_map(&trash, map));
+            let map_file = trash.join(MAP);
+            let made = fsx::create_dir(&trash, 0o700)
+                .and_then(|()| fsx::write_new(&map_file, &serde_json::to_vec(map)?, Durability::Cached));
             let moved = made.and_then(|()| fsx::rename(path, &trash.join(CONTENT)));
             if moved.is_err() {
                 fsx::remove_dir_all(&trash)?;
