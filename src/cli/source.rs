@@ -16,6 +16,7 @@ use crate::unpack::Limits;
 use crate::userns::IdMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything a pull needs to know.
 pub(crate) fn obtain(
@@ -69,7 +70,24 @@ pub(crate) fn registry(config: &Config, args: &SourceArgs) -> Result<registry::C
     if let Some(creds) = &args.creds {
         settings.credentials = Some(Credentials::from_option(creds)?);
     }
+    if let Some(retries) = args.retry {
+        settings.retries = retries;
+    }
+    if let Some(delay) = &args.retry_delay {
+        settings.retry_delay = delay_of(delay)?;
+        settings.retry_evenly = true;
+    }
     Ok(settings)
+}
+
+/// A span such as `2s`, or a number of seconds.
+fn delay_of(text: &str) -> Result<Duration> {
+    let bad = || Error::usage(format!("--retry-delay: invalid span `{text}`: use one such as 2s"));
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let span: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
+    Duration::try_from(span).map_err(|_| bad())
 }
 
 #[cfg(test)]

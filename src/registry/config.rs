@@ -37,8 +37,10 @@ pub struct Config {
     pub max_parallel: usize,
     /// `--retry`: how often a failed request is sent again.
     pub retries: u32,
-    /// `--retry-delay`: the wait before the first retry; it doubles with each.
+    /// `--retry-delay`: the wait before the first retry; it doubles with each, unless `retry_evenly`.
     pub retry_delay: Duration,
+    /// Every wait is `retry_delay`: it was asked for, as podman has it.
+    pub retry_evenly: bool,
     /// Limit for a connection to stand, name look-up and TLS included.
     pub connect_timeout: Duration,
     /// Limit for an answer to begin. Registries that fetch from another one first need long.
@@ -85,6 +87,7 @@ impl Default for Config {
             max_parallel: 6,
             retries: 3,
             retry_delay: Duration::from_millis(500),
+            retry_evenly: false,
             connect_timeout: Duration::from_secs(15),
             answer_timeout: Duration::from_secs(120),
             stall_timeout: Duration::from_secs(30),

@@ -125,7 +125,8 @@ impl Http {
                 n => failure.error.hint(format!("tried {} times", n + 1)),
             });
         }
-        let wait = delay(self.config().retry_delay, *failed, asked, random::number()?);
+        let doubled = if self.config().retry_evenly { None } else { Some(*failed) };
+        let wait = delay(self.config().retry_delay, doubled, asked, random::number()?);
         self.config().notes.note(|| format!("trying again in {:.1} s: {}", wait.as_secs_f64(), failure.error));
         std::thread::sleep(wait);
         *failed += 1;
@@ -143,13 +144,15 @@ fn redirect(response: &Response) -> Result<Option<Url>> {
     response.url().join(location).map(Some).map_err(|_| bad())
 }
 
-/// The wait before try number `failed` + 2: doubling from `first`, shortened by up to a half at random so that many clients
-/// do not come back at once; or what the server asked for, lengthened a little for the same reason.
-fn delay(first: Duration, failed: u32, asked: Option<Duration>, random: u64) -> Duration {
+/// The wait before a retry: `first`, `doubled` so often and shortened by up to a half at random so that many clients do not
+/// come back at once; or `first` itself, when it is not to be doubled; or what the server asked for, lengthened a little for
+/// the same reason.
+fn delay(first: Duration, doubled: Option<u32>, asked: Option<Duration>, random: u64) -> Duration {
     let share = (random % 1000) as f64 / 1000.0;
-    match asked {
-        Some(asked) => asked + first.min(MAX_DELAY).mul_f64(share / 4.0),
-        None => first.saturating_mul(1 << failed.min(10)).min(MAX_DELAY).mul_f64(0.5 + share / 2.0),
+    match (asked, doubled) {
+        (Some(asked), _) => asked + first.min(MAX_DELAY).mul_f64(share / 4.0),
+        (None, Some(times)) => first.saturating_mul(1 << times.min(10)).min(MAX_DELAY).mul_f64(0.5 + share / 2.0),
+        (None, None) => first,
     }
 }
 
@@ -162,16 +165,18 @@ mod tests {
         let first = Duration::from_millis(100);
         for (failed, low, high) in [(0, 50, 100), (1, 100, 200), (3, 400, 800), (30, 15_000, 30_000)] {
             for random in [0, 500, 999] {
-                let wait = delay(first, failed, None, random).as_millis();
+                let wait = delay(first, Some(failed), None, random).as_millis();
                 assert!((low..=high).contains(&wait), "{failed}: {wait}");
             }
         }
+        let minute = Duration::from_secs(60);
+        assert_eq!(delay(minute, None, None, 500), minute, "what was asked for is meant");
     }
 
     #[test]
     fn a_servers_wish_is_honoured() {
         let first = Duration::from_secs(1);
-        let wait = |asked| delay(first, 0, Some(Duration::from_secs(asked)), 999);
+        let wait = |asked| delay(first, Some(0), Some(Duration::from_secs(asked)), 999);
         assert!(wait(7) >= Duration::from_secs(7) && wait(7) < Duration::from_secs(8));
     }
 }

@@ -146,6 +146,32 @@ fn waits_are_said_and_survived() {
     assert_eq!(output.ok(), format!("sha256:{}\n", image.id()));
 }
 
+/// `run` and `create` pull as `pull` does: as often again as they are told, with waits of the length that they are told.
+#[test]
+fn a_run_tries_again_as_often_as_it_is_told() {
+    need!(userns);
+    let (sandbox, registry) = (Sandbox::new(), Registry::start());
+    let name = registry.add(&small("r"), "app", "1");
+    let create = |flags: &[&str]| sandbox.runr(["create"]).args(flags).args([&name, "x"]).output();
+    registry.fail("1", usize::MAX, Faulty::Status(503, None));
+    for (flags, tries) in [(&["--retry", "0"][..], 1), (&["--retry=2", "--retry-delay=1ms"], 3)] {
+        let before = registry.requests().len();
+        let said = create(flags).fails(125);
+        let asked = registry.requests()[before..].iter().filter(|r| r.path.contains("/manifests/1")).count();
+        assert_eq!(asked, tries, "{flags:?}: {said}");
+    }
+    registry.heal();
+    registry.fail("1", 2, Faulty::Status(503, None));
+    let output = create(&["--retry-delay", "200ms"]);
+    // Each of the same length: no doubling, no chance.
+    assert_eq!(output.stderr.matches("trying again in 0.2 s").count(), 2, "{}", output.stderr);
+    output.ok();
+    for command in ["run", "create", "pull"] {
+        let said = sandbox.runr([command, "--retry-delay", "soon", &name]).output().fails(125);
+        assert!(said.starts_with("runr: --retry-delay: invalid span `soon`: use one such as 2s"), "{said}");
+    }
+}
+
 #[test]
 fn passwords_come_from_flags_and_files() {
     need!(userns);

@@ -27,6 +27,12 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = super::parse::go_bool)]
     pub(crate) tls_verify: Option<bool>,
+    /// How often a request that failed is sent again (default: 3)
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) retry: Option<u32>,
+    /// How long to wait before each of them, such as 2s (default: half a second, then longer each time)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) retry_delay: Option<String>,
 }
 
 /// `images`.
@@ -89,12 +95,6 @@ pub(crate) struct PullArgs {
     /// When to ask the registry: missing, always, newer, never
     #[arg(long, value_name = "WHEN")]
     pub(crate) policy: Option<String>,
-    /// How often a failed request is sent again
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) retry: Option<u32>,
-    /// How long to wait before that, such as 2s
-    #[arg(long, value_name = "TIME")]
-    pub(crate) retry_delay: Option<String>,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     /// What to pull

@@ -15,7 +15,6 @@ use crate::sys::process::in_child;
 use crate::userns;
 use clap::ArgMatches;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// `pull`.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
@@ -42,24 +41,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 fn how(context: &Context, args: &PullArgs, watcher: &Arc<dyn Progress>) -> Result<Obtain> {
     let policy = args.policy.as_deref().map_or(Ok(Policy::Always), str::parse).map_err(|e| e.step("--policy"))?;
     let platform = create::platform(&args.source)?;
-    let mut how = source::obtain(&context.config, &args.source, policy, platform, &userns::default_map()?, watcher)?;
-    if let Some(retries) = args.retry {
-        how.registry.retries = retries;
-    }
-    if let Some(delay) = &args.retry_delay {
-        how.registry.retry_delay = delay_of(delay)?;
-    }
-    Ok(how)
-}
-
-/// A span such as `2s`, or a number of seconds.
-fn delay_of(text: &str) -> Result<Duration> {
-    let bad = || Error::usage(format!("--retry-delay: invalid span `{text}`: use one such as 2s"));
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let span: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-    Duration::try_from(span).map_err(|_| bad())
+    source::obtain(&context.config, &args.source, policy, platform, &userns::default_map()?, watcher)
 }
 
 /// What to pull: the arguments, or all tags of theirs.
