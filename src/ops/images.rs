@@ -1,8 +1,10 @@
 //! `rmi` and `image prune`, with docker's rules: removing a name and removing an image are two things, and an image that a
 //! container uses goes only when that is asked for. Listing and inspecting are in `image_list`.
 
-use crate::base::{Error, Result};
-use crate::image::{Digest, Reference};
+use crate::base::{Error, Kind, Result};
+use crate::image::transport::parse_transport;
+use crate::image::{Digest, Reference, Transport};
+use crate::state::ContainerRecord;
 use crate::state::events::{self, Event, Topic};
 use crate::store::gc::{InUse, Scope};
 use crate::store::{ImageSummary, Store};
@@ -77,6 +79,29 @@ pub fn remove(
     let removed = remove_target(store, &target, options, users)?;
     tell(store, &target.image, &removed);
     Ok(removed)
+}
+
+/// `--rmi`: removes the image of a container that has ended, by the name it was asked for. The monitor and a command in the
+/// foreground both do so: whoever comes second finds nothing, which is well.
+///
+/// Errors: those of [`remove`], but for `NotFound`.
+pub fn remove_after(store: &Store, record: &ContainerRecord) -> Result<()> {
+    let Some(used) = &record.image else { return Ok(()) };
+    let text = match parse_transport(&used.name) {
+        Ok(Transport::Registry(name)) if used.name.starts_with("docker://") => name.to_string(),
+        Ok(Transport::Registry(_)) | Err(_) => used.name.clone(),
+        Ok(_) => used.id.to_string(),
+    };
+    let users = || super::containers::image_users(store);
+    let removed = find(store, &text).and_then(|found| {
+        // The name may be another image's by now.
+        if found.image.id == used.id {
+            remove(store, &text, RemoveOptions::default(), &users).map(drop)
+        } else {
+            Ok(())
+        }
+    });
+    removed.or_else(|e| if e.kind() == Kind::NotFound { Ok(()) } else { Err(e) })
 }
 
 /// The containers that keep [`remove`] from deleting the image: none when `text` is one of several names, which goes alone.
@@ -249,7 +274,6 @@ fn delete(store: &Store, image: &ImageSummary, users: &dyn Fn() -> Result<ImageU
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Kind;
     use crate::image::manifest::OCI_MANIFEST;
     use crate::store::Provenance;
 

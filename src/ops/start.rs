@@ -2,7 +2,7 @@
 
 use super::containers::gone;
 use super::create::Created;
-use super::plan;
+use super::{images, plan};
 use crate::base::progress::Progress;
 use crate::base::{Error, Result, fsx};
 use crate::runtime::mount_options;
@@ -163,7 +163,10 @@ fn fork_monitor(store: &Store, container: NewContainer, mut plan: Plan, caller: 
         });
         set_variable(&mut plan, &format!("NOTIFY_SOCKET={}", notify::inside()));
     }
-    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify, hold })
+    // A removal that fails has nobody to be told to.
+    let afterwards: fn(&Store, &ContainerRecord) = |store, record| drop(images::remove_after(store, record));
+    let afterwards = container.record.options.remove_image.then_some(afterwards);
+    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify, hold, afterwards })
 }
 
 fn set_variable(plan: &mut Plan, pair: &str) {

@@ -50,6 +50,7 @@ pub(super) fn ended(service: Service, code: i32) -> i32 {
         None
     };
     let store = assignment.store.clone();
+    let afterwards = assignment.afterwards.filter(|_| removed.is_some()).map(|f| (f, assignment.record().clone()));
     // Free for the next start before a client can know of the end.
     drop(assignment);
     for session in sessions.iter().filter(|s| s.wants_end) {
@@ -61,6 +62,9 @@ pub(super) fn ended(service: Service, code: i32) -> i32 {
         if let Some(trash) = removed {
             delete(&trash, process.prepared.file_namespace());
         }
+    }
+    if let Some((afterwards, record)) = afterwards {
+        afterwards(&store, &record);
     }
     // Nobody waits for this process any more, so it is the one to tidy up after others.
     super::orphans::sweep(&store);

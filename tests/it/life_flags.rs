@@ -1,15 +1,24 @@
 //! Flags of `run` and `create` about a container's life and its user: each does what podman documents.
 
-use crate::support::{ImageBuilder, Layer, Sandbox};
+use crate::support::{ImageBuilder, Layer, Sandbox, pty::Pty};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A sandbox with the base image in it.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.base_image();
     sandbox
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{what}: still not so");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Runs a shell script in a container with these flags; its stdout, or the test fails.
@@ -92,6 +101,48 @@ fn the_image_may_go_with_the_container() {
     assert_eq!(sandbox.line("run --rmi busybox sh -c true").output().ok(), "");
     assert_eq!(images(&sandbox), 0);
     assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+}
+
+#[test]
+fn the_image_may_go_with_a_container_in_the_background() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let images = |sandbox: &Sandbox| sandbox.line("images -q").output().ok().lines().count();
+    // In the middle of its run, and of a killed monitor nobody does it.
+    sandbox.line("run -d --rmi --name c busybox sleep 1000").output().ok();
+    assert_eq!(sandbox.line("inspect --format {{.HostConfig.AutoRemove}} c").output().ok(), "true\n");
+    assert_eq!(images(&sandbox), 1);
+    let monitor = sandbox.line("inspect --format {{.State.ConmonPid}} c").output().ok();
+    let monitor = nix::unistd::Pid::from_raw(monitor.trim().parse().unwrap());
+    nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGKILL).unwrap();
+    eventually("the container goes", || {
+        let _ = sandbox.line("container cleanup --all").output();
+        sandbox.line("ps -aq").output().ok().is_empty()
+    });
+    assert_eq!(images(&sandbox), 1);
+    // Another container uses it: it stays, and nobody is told.
+    sandbox.line("create --name user busybox true").output().ok();
+    let id = sandbox.line("run -d --rmi busybox true").output().ok();
+    eventually("the container goes", || !sandbox.line("ps -aq --no-trunc").output().ok().contains(id.trim()));
+    crate::store::settle(&sandbox);
+    assert_eq!(images(&sandbox), 1);
+    sandbox.line("rm user").output().ok();
+    for end in ["stop -t 0", "rm -f -t 0", "kill"] {
+        sandbox.base_image();
+        sandbox.line("run -d --rmi --name c busybox sleep 1000").output().ok();
+        sandbox.line(&format!("{end} c")).output().ok();
+        eventually("the image goes", || images(&sandbox) == 0);
+        assert_eq!(sandbox.line("ps -aq").output().ok(), "", "{end}");
+    }
+    // Who leaves a container in the foreground leaves it its task, too.
+    sandbox.base_image();
+    let mut terminal = Pty::start(sandbox.line("run -it --rmi --name c busybox sh -c").arg("echo up; sleep 1000"));
+    terminal.expect("up");
+    terminal.send("\u{10}\u{11}");
+    assert_eq!(terminal.wait(), 0);
+    assert_eq!(images(&sandbox), 1);
+    sandbox.line("stop -t 0 c").output().ok();
+    eventually("the image goes", || images(&sandbox) == 0);
 }
 
 #[test]

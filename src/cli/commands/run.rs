@@ -11,7 +11,6 @@ use super::create::{Made, make};
 use super::start::{leave, notify, started};
 use crate::base::{Error, Result};
 use crate::ops;
-use crate::ops::images::RemoveOptions;
 use crate::ops::linger;
 use crate::ops::start::Caller;
 use crate::store::Store;
@@ -33,9 +32,6 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let mut request = create::request(args.create, &context.config)?;
     request.options.accounts.off = !args.passwd;
     if args.rmi {
-        if args.detach {
-            return Err(Error::usage("--rmi and --detach cannot be used together"));
-        }
         request.options.remove = true;
         request.options.remove_image = true;
     }
@@ -59,7 +55,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         context.out.line(&id)?;
         return Ok(Exit::OK);
     }
-    let image = created.container.record.image.as_ref().map(|i| i.id.to_string());
+    let record = options.remove_image.then(|| created.container.record.clone());
     // Until here a signal simply ends the command, also in the middle of a pull; what is half made is swept.
     let signals = client::catch_signals(args.sig_proxy)?;
     let wiring = terminal::wire(options.interactive, options.tty, args.sig_proxy, attach)?;
@@ -78,17 +74,11 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     for warning in warnings {
         context.out.warning(&warning);
     }
-    if options.remove_image && matches!(code, Ok(client::End::Exited(_))) {
-        remove_image(context, &store, &image);
-    }
-    code.map(Exit::from)
-}
-
-/// `--rmi`: the image goes unless something else uses it. The container has run, so a refusal is a remark.
-fn remove_image(context: &mut Context, store: &Store, id: &Option<String>) {
-    let users = || ops::containers::image_users(store);
-    let Some(id) = id else { return };
-    if let Err(e) = ops::images::remove(store, id, RemoveOptions::default(), &users) {
+    // The monitor does so, too, but nobody waits for that one.
+    if let Some(record) = record.filter(|_| matches!(code, Ok(client::End::Exited(_))))
+        && let Err(e) = ops::images::remove_after(&store, &record)
+    {
         context.out.warning(&format!("the image stays: {e}"));
     }
+    code.map(Exit::from)
 }
