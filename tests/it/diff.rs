@@ -1,7 +1,6 @@
 //! `runr diff` and `runr export`: what changed, and all there is.
 
-use crate::support::need::find_tool;
-use crate::support::{ImageBuilder, Layer, Sandbox, base_layer};
+use crate::support::{ImageBuilder, Layer, Podman, Sandbox, base_layer};
 use proptest::prelude::*;
 
 fn sandbox() -> Sandbox {
@@ -61,41 +60,26 @@ fn changes_of_containers_and_images() {
 fn changes_are_podmans() {
     need!(userns, overlay, shell, subids, not_root, tool("podman"), tool("runc"));
     let sandbox = sandbox();
-    let (root, run) = (sandbox.path("podman"), sandbox.path("podman-run"));
-    let podman = |args: &[&str]| {
-        let flags = ["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--root"];
-        let command = sandbox.command(find_tool("podman").unwrap()).args(flags).arg(&root).arg("--runroot").arg(&run);
-        command.args(args).output()
-    };
-    let archive = sandbox.path("base.tar");
-    crate::support::base_image().write_docker_archive(&archive, &["busybox:latest"]);
-    podman(&["load", "-q", "-i", archive.to_str().unwrap()]).ok();
-    let command = ["run", "--network", "host", "--name", "c", "busybox", "sh", "-c", SCRIPT];
-    let ran = podman(&command);
-    if ran.code() == 0 {
-        sandbox.runr(command).output().ok();
-        let sorted = |text: String| {
-            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            lines.sort();
-            lines
-        };
-        assert_eq!(sorted(sandbox.line("diff c").output().ok()), sorted(podman(&["diff", "c"]).ok()));
-        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        let ours = json(&sandbox.line("diff --format json c").output().ok());
-        let theirs = json(&podman(&["diff", "--format", "json", "c"]).ok());
-        for key in ["changed", "added", "deleted"] {
-            assert_eq!(ours[key].as_array().map(Vec::len), theirs[key].as_array().map(Vec::len), "{key}");
-        }
-    } else {
-        eprintln!("skip: changes_are_podmans: podman does not work here: {}", ran.stderr);
+    let Some(podman) = Podman::start(&sandbox) else { return };
+    if !podman.runs() {
+        return;
     }
-    let script = format!(
-        "pid=$(find . -name pause.pid -exec cat {{}} +); podman unshare rm -rf {} {}; kill -9 $pid",
-        root.display(),
-        run.display()
-    );
-    drop(sandbox.sh(&script).cwd(sandbox.dir()).output());
-    drop(sandbox.line("rm -f c").output());
+    let command = ["run", "--network", "host", "--name", "c", "busybox", "sh", "-c", SCRIPT];
+    podman.command(&command).output().ok();
+    sandbox.runr(command).output().ok();
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(sandbox.line("diff c").output().ok()), sorted(podman.command(&["diff", "c"]).output().ok()));
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let ours = json(&sandbox.line("diff --format json c").output().ok());
+    let theirs = json(&podman.command(&["diff", "--format", "json", "c"]).output().ok());
+    for key in ["changed", "added", "deleted"] {
+        assert_eq!(ours[key].as_array().map(Vec::len), theirs[key].as_array().map(Vec::len), "{key}");
+    }
+    sandbox.line("rm -f c").output().ok();
 }
 
 #[test]

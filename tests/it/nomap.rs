@@ -1,6 +1,6 @@
 //! `--userns nomap`: the user does not exist in the container, and all the same everything works there that works elsewhere.
 
-use crate::support::Sandbox;
+use crate::support::{Podman, Sandbox};
 
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -41,6 +41,53 @@ fn the_user_does_not_exist_inside() {
     assert!(out.stdout.contains(" 65534    65534 ") && out.stdout.ends_with("mine"), "{}", out.stdout);
     assert!(out.stderr.contains("denied"), "{}", out.stderr);
     assert_eq!(std::fs::read_to_string(volume.join("file")).unwrap(), "mine");
+}
+
+/// Words of a line that are the same wherever it is run: of a listing mode, owner and name, of an id map what it maps.
+fn comparable(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_mode = |word: &str| word.len() == 10 && word.starts_with(['-', 'd', 'l', 'c', 'p', 's', 'b']);
+    match words[..] {
+        // What the ids are in the namespace above it differs: architecture.md says why.
+        [first, _, count] if words.iter().all(|w| w.parse::<u32>().is_ok()) => format!("map {first} {count}"),
+        // podman adds the group root to any other user's here, and only here.
+        ["Groups:", ref groups @ ..] => {
+            format!("Groups {:?}", groups.iter().filter(|group| **group != "0").collect::<Vec<_>>())
+        }
+        [uid, gid, groups] if uid.starts_with("uid=") => format!("{uid} {gid} {}", groups.replace("=0(root),", "=")),
+        [mode, _, uid, gid, .., name] if is_mode(mode) => format!("{mode} {uid} {gid} {name}"),
+        _ => line.to_owned(),
+    }
+}
+
+#[test]
+fn inside_it_is_as_podmans() {
+    need!(userns, overlay, shell, not_root, subids, tool("podman"), tool("runc"));
+    let sandbox = sandbox();
+    let Some(podman) = Podman::start(&sandbox) else { return };
+    if !podman.runs() {
+        return;
+    }
+    let volume = sandbox.path("volume");
+    std::fs::create_dir_all(volume.join("folder")).unwrap();
+    std::fs::write(volume.join("file"), "mine").unwrap();
+    std::fs::write(volume.join("open"), "mine").unwrap();
+    std::fs::set_permissions(volume.join("open"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let bind = format!("{}:/v", volume.display());
+    // Of the root itself podman changes the mode.
+    let script = "id; cat /proc/self/uid_map /proc/self/gid_map; ls -ln / | grep -v -e total; touch /x && ls -ln /x; \
+                  ls -ldn /v /v/*; (echo x >/v/file) 2>/dev/null || echo refused; echo x >/v/open; cat /v/open; \
+                  chown 5:6 /x && ls -ln /x; (chown 0:0 /v/file) 2>/dev/null || echo refused; \
+                  ls -ln /dev/null /dev/pts; ls -ln /etc/hosts /etc/hostname /etc/resolv.conf; \
+                  grep -e Uid -e Gid -e Groups /proc/self/status; cat /proc/self/setgroups";
+    for user in ["0", "5:6", "65534"] {
+        let line = ["run", "--rm", "--network", "host", "--userns=nomap", "--user", user, "-v", &bind];
+        let line = [&line[..], &["busybox", "sh", "-c", script]].concat();
+        let (theirs, ours) = (podman.command(&line).output(), sandbox.runr(&line).output());
+        let comparable = |text: &str| -> Vec<String> { text.lines().map(comparable).collect() };
+        assert_eq!(comparable(&ours.stdout), comparable(&theirs.stdout), "{user}: {} {}", ours.stderr, theirs.stderr);
+        assert_eq!(ours.code(), theirs.code(), "{user}: {} {}", ours.stderr, theirs.stderr);
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub mod image;
 pub mod inside;
 pub mod layer;
 pub mod leaks;
+pub mod podman;
 pub mod probe;
 pub mod pty;
 pub mod registry;
@@ -33,5 +34,6 @@ pub use {
     docker_registry::DockerRegistry,
     image::{Compression, Image, ImageBuilder},
     layer::{Entry, Layer},
+    podman::Podman,
     sandbox::Sandbox,
 };
