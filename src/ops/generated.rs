@@ -5,9 +5,14 @@
 use crate::base::fsx::{self, Durability};
 use crate::base::{Doing, Result};
 use crate::rootfs::etcfiles::{self, Hosts, Resolv};
+use crate::rootfs::users;
+use crate::runtime::plan::Root;
+use crate::runtime::view::{self, Access};
 use crate::spec::compose::{self, Facts};
 use crate::spec::options::{ContainerOptions, HostsBase};
+use crate::userns::{IdMap, Job, Keep};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 const HOSTS: &str = "hosts";
@@ -49,11 +54,26 @@ pub(super) fn files(folder: &Path, options: &ContainerOptions) -> Vec<(PathBuf, 
     files
 }
 
-/// Writes all of them.
-pub(super) fn write(folder: &Path, options: &ContainerOptions, facts: &Facts) -> Result<()> {
+/// The /etc/hosts of a container's root, as the image or an earlier run left it; empty if there is none. It is read by a child
+/// process in a user namespace of the container's map: this one's rights on the host are not for a stranger's paths.
+///
+/// Errors: `Denied` for what is no small regular file.
+pub(super) fn hosts_of(root: &Root, map: &IdMap) -> Result<String> {
+    let read = || users::read(view::root(root, Access::Read)?.as_fd(), "/etc/hosts");
+    Job::in_new(map, Keep(&[]), read)?.wait()
+}
+
+/// Writes all of them; `of_image` finds what the container's root has as /etc/hosts.
+pub(super) fn write(
+    folder: &Path,
+    options: &ContainerOptions,
+    facts: &Facts,
+    of_image: impl FnOnce() -> Result<String>,
+) -> Result<()> {
     let host_network = !compose::own_network(options);
     let base = match &options.hosts_file {
         Some(HostsBase::None) => Some(with_localhost(String::new())),
+        Some(HostsBase::Image) => Some(with_localhost(of_image().doing(|| "--hosts-file")?)),
         Some(HostsBase::File(file)) => Some(with_localhost(fsx::read_to_string(file).doing(|| "--hosts-file")?)),
         None if host_network => Some(std::fs::read_to_string("/etc/hosts").unwrap_or_default()),
         None => None,

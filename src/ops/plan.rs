@@ -61,12 +61,12 @@ impl Draft {
         progress: &dyn Progress,
     ) -> Result<Plan> {
         let options = &record.options;
-        generated::write(folder, options, &self.facts)?;
         let root = match (&record.rootfs, stack) {
             (Some(path), _) => Root::Dir(path.clone()),
             (None, Some(stack)) => image_root(store, stack, folder, &record.map, progress)?,
             (None, None) => return Err(Error::new(Kind::Bug, "an image without its layers")),
         };
+        generated::write(folder, options, &self.facts, || generated::hosts_of(&root, &record.map))?;
         let extras = Extras {
             map: record.map.clone(),
             hides_user: options.hides_user(),

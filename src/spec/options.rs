@@ -198,6 +198,8 @@ pub enum SdNotify {
 pub enum HostsBase {
     /// Nothing but the container's own names.
     None,
+    /// The one that the container's root has.
+    Image,
     /// A file of this machine.
     File(PathBuf),
 }

@@ -1,6 +1,6 @@
 //! Flags of `run` and `create` about a container's life and its user: each does what podman documents.
 
-use crate::support::{ImageBuilder, Layer, Sandbox, pty::Pty};
+use crate::support::{Entry, ImageBuilder, Layer, Sandbox, base_layer, layer::Kind, pty::Pty};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -391,6 +391,55 @@ fn the_hosts_file_has_a_base() {
     assert_eq!(hosts("--hosts-file none --add-host a:192.0.2.2"), format!("192.0.2.2\ta\n{own}"));
     sandbox.line("run --rm --hosts-file /nonexistent busybox true").output().fails(125);
     sandbox.line("run --rm --hosts-file none --no-hosts busybox true").output().fails(125);
+}
+
+#[test]
+fn the_hosts_file_may_begin_with_the_images_own() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let image = |layer: Layer| {
+        let image = ImageBuilder::new().layer(&base_layer()).layer(&layer).build();
+        image.write_oci_archive(&sandbox.path("image.tar"), "hosts:1");
+        format!("oci-archive:{}", sandbox.path("image.tar").display())
+    };
+    let hosts = |image: &str| {
+        let flags = "run --rm --network none --hostname web --hosts-file image --add-host a:192.0.2.2";
+        sandbox.line(flags).args([image, "cat", "/etc/hosts"]).output()
+    };
+    let own = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tweb\n";
+    let with = |base: &str| format!("192.0.2.2\ta\n{base}{own}");
+    // Later layers count, links are the image's.
+    let good = Layer::new().symlink("etc/hosts", "/usr/../../../../hosts").file("hosts", "192.0.2.1 base");
+    assert_eq!(hosts(&image(good)).ok(), with("192.0.2.1 base\n"));
+    assert_eq!(hosts("busybox").ok(), with(""));
+    let outside = sandbox.write("secret", "192.0.2.9 secret\n");
+    let up = format!("../../../../../../..{}", outside.display());
+    for target in [outside.display().to_string(), up] {
+        assert_eq!(hosts(&image(Layer::new().symlink("etc/hosts", &target))).ok(), with(""), "{target}");
+    }
+    for (layer, why) in [
+        (Layer::new().entry(Entry::new("etc/hosts", Kind::Fifo)), "is not a regular file"),
+        (Layer::new().dir("etc/hosts", 0o755), "is not a regular file"),
+        (Layer::new().file("etc/hosts", vec![b'x'; 5 << 20]), "is larger than 4194304 bytes"),
+    ] {
+        let said = hosts(&image(layer)).fails(125);
+        assert_eq!(said.lines().last(), Some(&*format!("runr: --hosts-file: the image's `/etc/hosts` {why}")));
+    }
+    // What became of it since is the container's own.
+    sandbox
+        .line("create --name c --hostname web --network none --hosts-file image busybox cat /etc/hosts")
+        .output()
+        .ok();
+    assert_eq!(sandbox.line("start -a c").output().ok(), own);
+    sandbox.runr(["cp"]).arg(&outside).arg("c:/etc/hosts").output().ok();
+    assert_eq!(sandbox.line("start -a c").output().ok(), format!("192.0.2.9 secret\n{own}"));
+    // Also where its user does not exist, and of a folder.
+    sandbox.sh("mkdir -p root/etc && cp secret root/etc/hosts").cwd(sandbox.dir()).output().ok();
+    let flags = "create --name d --hosts-file image --network none --hostname web --rootfs";
+    sandbox.line(flags).arg(sandbox.path("root")).arg("/x").output().ok();
+    sandbox.line("start d").output().fails(127);
+    let made = sandbox.sh("cat data/runr/containers/*/hosts").cwd(sandbox.dir()).output().ok();
+    assert!(made.contains(&format!("192.0.2.9 secret\n{own}")), "{made}");
 }
 
 #[test]

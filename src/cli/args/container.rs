@@ -243,7 +243,7 @@ pub(crate) struct NetworkArgs {
     /// Add a line to /etc/hosts; host-gateway as the address is this machine
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub(crate) add_host: Vec<String>,
-    /// File that /etc/hosts begins with; none for nothing but the container's own names
+    /// File that /etc/hosts begins with; image for the image's own, none for nothing but the container's own names
     #[arg(long, value_name = "FILE")]
     pub(crate) hosts_file: Option<String>,
     /// Leave the image's /etc/hosts as it is

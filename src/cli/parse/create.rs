@@ -179,8 +179,7 @@ fn network_options(args: NetworkArgs, config: &Config, options: &mut ContainerOp
     options.hosts_file = match args.hosts_file.as_deref() {
         None => None,
         Some("none") => Some(HostsBase::None),
-        // The default is the machine's file or none; the image's own is `--no-hosts`.
-        Some("image") => return Err(not_yet("--hosts-file image")),
+        Some("image") => Some(HostsBase::Image),
         Some(file) => Some(HostsBase::File(clean(&config.working_dir.join(file)))),
     };
     options.no_hosts = args.no_hosts;
