@@ -75,7 +75,7 @@ impl Draft {
             user: self.user,
             user_capabilities: CapSets::from_oci(&self.composed.user_capabilities),
             groups: options.groups.clone(),
-            init: options.init,
+            init: options.init && options.init_path.is_none(),
             devices: options.devices.iter().map(|d| (d.host.clone(), d.container.clone())).collect(),
             accounts: self.accounts,
             joins: joins::joins(options),
@@ -151,6 +151,12 @@ fn user(options: &ContainerOptions, composed: String) -> String {
 
 /// `-v` makes a missing folder, as docker does; `--mount` refuses.
 fn bind_sources(options: &ContainerOptions) -> Result<()> {
+    if let Some(init) = &options.init_path {
+        let doing = || format!("--init-path: look at `{}`", init.display());
+        if !init.metadata().doing(doing).map_err(|e| e.with_kind(Kind::Usage))?.is_file() {
+            return Err(Error::usage(format!("--init-path: `{}` is no file", init.display())));
+        }
+    }
     for mount in &options.mounts {
         let MountKind::Bind { source, create } = &mount.kind else { continue };
         match source.symlink_metadata() {

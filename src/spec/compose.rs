@@ -77,7 +77,7 @@ pub fn compose(image: &Execution, options: &ContainerOptions, facts: &Facts) -> 
     let process = ProcessBuilder::default()
         .terminal(options.tty)
         .user(UserBuilder::default().uid(0u32).gid(0u32).umask(options.umask.unwrap_or(0o022)).build().map_err(bug)?)
-        .args(command(image, options)?)
+        .args(with_init(command(image, options)?, options))
         .env(env)
         .cwd(workdir(image, options)?)
         .capabilities(capabilities.clone())
@@ -128,6 +128,17 @@ pub fn compose(image: &Execution, options: &ContainerOptions, facts: &Facts) -> 
 /// The builders fail on half an id map or an empty field, which is never passed to them.
 fn bug(e: oci_spec::OciSpecError) -> Error {
     Error::new(crate::base::Kind::Bug, format!("compose runtime spec: {e}"))
+}
+
+/// Where a container has the program of `--init-path`, as with podman.
+const INIT: &str = "/run/podman-init";
+
+/// The command of a container that has an init of the user's: it is started as podman starts one.
+fn with_init(command: Vec<String>, options: &ContainerOptions) -> Vec<String> {
+    match options.init_path {
+        Some(_) => [INIT, "--"].map(str::to_owned).into_iter().chain(command).collect(),
+        None => command,
+    }
 }
 
 /// Entrypoint and arguments as docker combines them: an entrypoint from the command line discards the image's arguments.
@@ -259,6 +270,9 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
     }
     if let Some(zone) = &facts.zone_file {
         own.push(raw_mount("/etc/localtime", "bind", Some(zone.clone()), &["bind", "rprivate", "ro"])?);
+    }
+    if let Some(init) = &options.init_path {
+        own.push(raw_mount(INIT, "bind", Some(init.clone()), &["bind", "rprivate", "ro", "nosuid", "nodev"])?);
     }
     if options.read_only && !options.no_read_only_tmpfs {
         for target in ["/run", "/tmp", "/var/tmp"] {

@@ -35,8 +35,10 @@ pub struct ContainerOptions {
     pub tty: bool,
     /// `--interactive`.
     pub interactive: bool,
-    /// `--init`: runr's own init is PID 1.
+    /// `--init`: runr's own init is PID 1, unless there is an `init_path`.
     pub init: bool,
+    /// `--init-path`: this program of the machine is PID 1 instead.
+    pub init_path: Option<PathBuf>,
     /// `--systemd`.
     pub systemd: super::systemd::Systemd,
     /// `--shm-size-systemd`: bytes of each of the tmpfs that systemd gets; 0 is no limit of its own.

@@ -315,6 +315,43 @@ fn small_flags_of_the_process() {
 }
 
 #[test]
+fn the_init_may_be_the_users_own() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let script = "#!/bin/sh\n[ \"$1\" = -- ] || exit 99\nshift\necho $$ $0\n\"$@\"\necho then $?\nexit 5\n";
+    let init = sandbox.write("init", script);
+    sandbox.sh("chmod 755 init").cwd(sandbox.dir()).output().ok();
+    let run = |flags: &str, command: &str| {
+        let run = sandbox.line("run --rm --network none --init --init-path init").cwd(sandbox.dir());
+        run.args(flags.split_whitespace()).args(["busybox", "sh", "-c", command]).output()
+    };
+    for flags in ["", "--read-only", "--userns host", "-t"] {
+        let out = run(flags, "echo sh $PPID; exit 3");
+        assert_eq!(out.stdout.replace('\r', ""), "1 /run/podman-init\nsh 1\nthen 3\n", "{flags}: {}", out.stderr);
+        assert_eq!(out.code(), 5);
+    }
+    // It can't be written from inside.
+    let out = run("", "(echo x >> /run/podman-init) 2>/dev/null || echo no");
+    assert_eq!((out.stdout.as_str(), out.code()), ("1 /run/podman-init\nno\nthen 0\n", 5));
+    assert_eq!(std::fs::read_to_string(&init).unwrap(), script);
+    // It is looked at at each start.
+    sandbox.line("create --name c --init --init-path").args([&init]).args(["busybox", "true"]).output().ok();
+    sandbox.line("start -a c").output().fails(5);
+    std::fs::remove_file(&init).unwrap();
+    let missing = format!("runr: --init-path: look at `{}`: No such file or directory (ENOENT)\n", init.display());
+    assert_eq!(sandbox.line("start c").output().fails(125), missing);
+    assert_eq!(run("", "true").fails(125), missing);
+    assert_eq!(
+        sandbox.line("run --init --init-path / busybox true").output().fails(125),
+        "runr: --init-path: `/` is no file\n"
+    );
+    assert_eq!(
+        sandbox.line("run --init-path /x busybox true").output().fails(125),
+        "runr: --init-path needs --init: without it no init runs\n"
+    );
+}
+
+#[test]
 fn mounts_of_another_container() {
     need!(userns, shell);
     let sandbox = sandbox();

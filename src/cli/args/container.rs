@@ -144,6 +144,9 @@ pub(crate) struct ProcessArgs {
     /// Run runr's own init as process 1: it reaps children and passes signals on
     #[arg(long)]
     pub(crate) init: bool,
+    /// With --init: this program of this machine instead of runr's own, such as catatonit
+    #[arg(long, value_name = "FILE")]
+    pub(crate) init_path: Option<String>,
     /// Limit a resource of the process, such as nofile=1024:2048
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) ulimit: Vec<String>,

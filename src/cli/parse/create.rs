@@ -97,6 +97,10 @@ fn process_options(args: ProcessArgs, config: &Config, options: &mut ContainerOp
     options.groups = args.group_add;
     options.entrypoint = args.entrypoint.as_deref().map(process::entrypoint);
     options.init = args.init;
+    options.init_path = args.init_path.filter(|p| !p.is_empty()).map(|p| clean(&config.working_dir.join(p)));
+    if options.init_path.is_some() && !options.init {
+        return Err(Error::usage("--init-path needs --init: without it no init runs"));
+    }
     options.personality = args.personality.as_deref().map(|p| flag("personality", life::personality(p))).transpose()?;
     options.accounts = AccountOptions {
         off: false,
