@@ -1,5 +1,6 @@
 //! Which namespaces a container shares with others (`container:ID`, `ns:PATH`), and the id map that comes with them.
 
+use super::start;
 use crate::base::{Doing, Error, Result};
 use crate::runtime::plan::{Join, JoinFrom};
 use crate::spec::options::ContainerOptions;
@@ -84,6 +85,7 @@ fn map_of_container(store: &Store, id: &str) -> Result<IdMap> {
         ))
         .hint("what another container is made of could not be reached from inside them"));
     }
+    start::within_reach(&record)?;
     Ok(record.map)
 }
 

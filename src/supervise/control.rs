@@ -188,6 +188,19 @@ pub fn namespaces(channel: &Channel) -> Result<Option<(OwnedFd, OwnedFd)>> {
     }
 }
 
+/// A running container's root, opened by its monitor; `alone` without what is mounted in it. `None` when it has ended.
+pub fn root(channel: &Channel, alone: bool) -> Result<Option<OwnedFd>> {
+    if !channel.send(&Request::Root { alone }, &[])? {
+        return Ok(None);
+    }
+    match channel.receive::<Report>()? {
+        Some((Report::Failed(e), _)) => Err(e),
+        Some((Report::Root, mut fds)) if fds.len() == 1 => Ok(fds.pop()),
+        Some(_) => Err(Error::new(Kind::Bug, "the monitor sent no root")),
+        None => Ok(None),
+    }
+}
+
 /// The next answer; `None` when the monitor has ended.
 pub fn next(channel: &Channel) -> Result<Option<Report>> {
     match channel.receive::<Report>()? {

@@ -94,6 +94,12 @@ pub enum Request {
     CheckHealth,
     /// Hand over the namespaces, for a container that shares them; `Namespaces`.
     Namespaces,
+    /// Hand over the root, for a client that can't enter the container's user namespace; `Root`.
+    Root {
+        /// The root filesystem without what is mounted in it.
+        #[serde(default)]
+        alone: bool,
+    },
     /// Use these from now on; `Done`.
     Update {
         /// The restart policy.
@@ -136,6 +142,8 @@ pub enum Report {
         /// One for each.
         kinds: Vec<i32>,
     },
+    /// The descriptor beside this packet is the container's root.
+    Root,
     /// The ids of the exec sessions that live.
     Sessions {
         /// The oldest first.

@@ -5,9 +5,11 @@ use super::protocol::{Report, Request};
 use super::service::{Service, Stopping};
 use super::session::Session;
 use crate::base::{Error, Result, units};
+use crate::runtime::view;
 use crate::state::record::Status;
 use crate::sys::signal;
 use crate::sys::term;
+use crate::userns::{Job, Keep};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// docker's and podman's time between the stop signal and SIGKILL.
@@ -38,6 +40,7 @@ impl Service {
             Request::Pause => self.pause(true).map(Some),
             Request::Unpause => self.pause(false).map(Some),
             Request::Namespaces => self.share_namespaces(id),
+            Request::Root { alone } => self.share_root(id, alone),
             Request::Wait => self.mark(id, |s| s.wants_end = true),
             Request::Watch => self.mark(id, |s| s.watches = true).map(|_| Some(Report::Changed)),
             Request::Attach { stdin, stdin_is_relayed, stdout, stderr, size } => {
@@ -194,6 +197,25 @@ impl Service {
         if let Some(session) = self.sessions.iter().find(|s| s.id == id) {
             session.channel().try_send_with(&Report::Namespaces { kinds }, &fds);
         }
+        Ok(None)
+    }
+
+    /// A process that enters the container opens its root and sends it itself: this one stays outside.
+    fn share_root(&self, id: u64, alone: bool) -> Result<Option<Report>> {
+        let process = self.process.as_ref().ok_or_else(not_running)?;
+        let Some(session) = self.sessions.iter().find(|s| s.id == id) else { return Ok(None) };
+        let own = |wanted: i32| {
+            let found = process.prepared.shareable().find(|(kind, _)| *kind == wanted).map(|(_, fd)| fd.as_fd());
+            found.ok_or_else(|| Error::unsupported("the container has no such namespace of its own"))
+        };
+        let (user, mount) = (own(libc::CLONE_NEWUSER)?, own(libc::CLONE_NEWNS)?);
+        let channel = session.channel();
+        let sending = Job::in_existing(user, Some(mount), Keep(&[channel.as_fd()]), || {
+            let root = view::running()?;
+            let root = if alone { view::without_mounts(&root)? } else { root };
+            Ok(channel.try_send_with(&Report::Root, &[root.as_fd()]))
+        })?;
+        sending.wait()?;
         Ok(None)
     }
 

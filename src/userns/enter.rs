@@ -88,7 +88,7 @@ impl Worker {
 }
 
 /// True for root of a user namespace with this very map: within `runr unshare`, where nobody could write the map once more.
-fn is_inside(map: &IdMap) -> bool {
+pub fn is_inside(map: &IdMap) -> bool {
     geteuid().is_root()
         && super::subid::own_ids().is_ok_and(|own| {
             // The first namespace's map is the identity, and the ids of real root's containers are no reason to stay in it.

@@ -47,3 +47,54 @@ fn a_container_is_a_folder() {
     assert_eq!(sandbox.runr(["unshare", "sh", "-c", script]).output().ok(), "0\n");
     sandbox.line("rm -f c r").output().ok();
 }
+
+#[test]
+fn other_commands_work_inside_of_unshare() {
+    need!(userns, overlay, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    let folder = sandbox.path("shared");
+    std::fs::create_dir(&folder).unwrap();
+    let volume = format!("{}:/mnt", folder.display());
+    let run =
+        ["run", "-d", "--network", "none", "--name", "r", "-v", &volume, "--tmpfs", "/mem", "busybox", "sh", "-c"];
+    let script =
+        "echo made >/made; chown 5:6 /made; ln -s /made /link; ln -s /etc /mem/out; echo m >/mem/file; exec sleep 1000";
+    let links = if has_other_ids() { script.to_owned() } else { script.replace("chown 5:6 /made; ", "") };
+    sandbox.runr(run).arg(links).output().ok();
+    sandbox.line("create --network none --name s busybox true").output().ok();
+    crate::exec::until("its files", || sandbox.line("exec r cat /mem/file").output().stdout == "m\n");
+    let inside = |script: &str| sandbox.runr(["unshare", "sh", "-c", script]).cwd(sandbox.dir()).output();
+    // Both ways, with what is mounted in it, links staying in it, and owners.
+    assert_eq!(inside("runr cp r:/mem/file got && cat got && runr cp -L r:/link got2 && cat got2").ok(), "m\nmade\n");
+    assert_eq!(inside("echo in >f && runr cp f r:/mem/f && runr cp f r:/mnt/f && runr cp f r:/mem/out/deep").ok(), "");
+    assert_eq!(sandbox.line("exec r cat /mem/f /mnt/f /etc/deep").output().ok(), "in\nin\nin\n");
+    assert_eq!(std::fs::read_to_string(folder.join("f")).unwrap(), "in\n");
+    assert_eq!(sandbox.line("exec r stat -c %u:%g /mem/f").output().ok(), "0:0\n");
+    if has_other_ids() {
+        inside("runr cp -a r:/made owned && runr cp -a owned r:/back").ok();
+        assert_eq!(sandbox.line("exec r stat -c %u:%g /back").output().ok(), "5:6\n");
+    }
+    assert!(inside("runr diff r").ok().lines().any(|line| line == "A /made"));
+    assert_eq!(inside("runr export r | tar -xO made").ok(), "made\n");
+    inside("runr commit -q --pause=false r image").ok();
+    assert_eq!(sandbox.line("run --rm --network none image cat /made").output().ok(), "made\n");
+    assert_eq!(
+        inside("runr exec r cat /made; runr top r comm; runr stats --no-stream --format {{.PIDs}} r").ok(),
+        "made\nCOMMAND\nsleep\n1\n"
+    );
+    // What would need a namespace that nobody can make from here says so.
+    if !nix::unistd::geteuid().is_root() {
+        let hint = "belongs to the user namespace outside of `runr unshare`\nhint: run this command outside of it\n";
+        for command in ["start s", "run --rm --network container:r busybox true"] {
+            let stderr = inside(&format!("runr {command}")).fails(125);
+            assert!(stderr.ends_with(hint), "{command}: {stderr}");
+        }
+    }
+    assert_eq!(inside("runr rm -f -t 0 r s >/dev/null; runr ps -aq").ok(), "");
+}
+
+/// Whether a container's root may give files away.
+fn has_other_ids() -> bool {
+    crate::support::need::subids().is_ok()
+}

@@ -80,6 +80,9 @@ fn a_monitor_understands_commands_of_version_1() {
     say(&killer, "not even JSON", &[]);
     assert!(hear(&killer).starts_with(r#"{"Failed":"#));
 
+    say(&killer, r#"{"Root":{"alone":true}}"#, &[]);
+    assert_eq!(hear(&killer), r#""Root""#);
+
     let exec = client(&path);
     let (out, end) = nix::unistd::pipe().unwrap();
     let spec = r#"{"Exec":{"id":"ab","args":["sh","-c","echo from exec; exit 3"],"env":["A=1"],"tty":false,"stdin":false,"stdout":true,"stderr":false,"privileged":false,"detach":false}}"#;

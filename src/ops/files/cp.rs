@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::unpack::Limits;
 use crate::unpack::extract::{Destination, ExtractOptions, Extracted, Incoming, Owner, Rename};
 use crate::unpack::pack::{PackOptions, Packer};
-use crate::userns::{Job, Keep};
+use crate::userns::{Job, Keep, is_inside};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
@@ -200,7 +200,12 @@ fn both(packed: Result<()>, written: Result<Extracted>) -> Result<Extracted> {
 impl Copy<'_> {
     fn host_to_container(&self, files: &Files) -> Result<Extracted> {
         let (read, write) = pipe()?;
-        let owner = if self.options.archive { Owner::Host(files.map().clone()) } else { Owner::Root };
+        let owner = match self.options.archive {
+            // Inside `runr unshare` this process sees the container's own numbers.
+            true if is_inside(files.map()) => Owner::Archive,
+            true => Owner::Host(files.map().clone()),
+            false => Owner::Root,
+        };
         let writer = self.writer(files, &read, owner)?;
         drop(read);
         let packed = self.pack(&Tree::Host, File::from(write));

@@ -15,21 +15,25 @@ pub mod mount;
 
 use super::{layers, plan, start};
 use crate::base::progress::Progress;
-use crate::base::{Error, Result};
+use crate::base::{Doing, Error, Kind, Result};
 use crate::rootfs::assemble;
 use crate::runtime::plan::Root;
 use crate::runtime::view::{self, Access, Place};
 use crate::spec::options::MountKind;
 use crate::state::Containers;
-use crate::state::containers::Container;
+use crate::state::containers::{Container, short};
 use crate::state::record::ContainerRecord;
 use crate::store::{Layer, Store};
 use crate::supervise::control;
+use crate::sys::channel::Channel;
+use crate::sys::namespace;
 use crate::unpack::pack::Truth;
+use crate::userns::subid::own_ids;
 use crate::userns::{IdMap, Job, Keep};
+use nix::errno::Errno;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What of a container's tree is wanted.
@@ -53,8 +57,20 @@ pub struct Files {
 
 #[derive(Debug)]
 enum Way {
-    Running { user: OwnedFd, mount: OwnedFd },
-    Stopped { root: Root, staging: PathBuf, places: Vec<Place>, _lock: Option<File> },
+    Running {
+        user: OwnedFd,
+        mount: OwnedFd,
+    },
+    /// It runs in a namespace beside this process's, whose ids are the same: inside `runr unshare`.
+    Beside {
+        monitor: Channel,
+    },
+    Stopped {
+        root: Root,
+        staging: PathBuf,
+        places: Vec<Place>,
+        _lock: Option<File>,
+    },
 }
 
 impl Files {
@@ -67,7 +83,7 @@ impl Files {
             if access == Access::Write {
                 match start::take(store, word)? {
                     start::Taken::Running(container) => {
-                        if let Some(way) = running(&container.folder)? {
+                        if let Some(way) = running(&container.record, &container.folder)? {
                             let Container { record, folder, .. } = *container;
                             return Ok(Self { record, folder, access, way });
                         }
@@ -80,7 +96,8 @@ impl Files {
                 continue;
             }
             let Container { record, state, folder } = Containers::new(store.paths()).find(word)?;
-            let way = if state.status.is_alive() && state.process.is_some() { running(&folder)? } else { None };
+            let way =
+                if state.status.is_alive() && state.process.is_some() { running(&record, &folder)? } else { None };
             let way = match way {
                 Some(way) => way,
                 None => stopped(store, &record, &folder, None, progress)?,
@@ -113,6 +130,12 @@ impl Files {
                 let root = view::running()?;
                 work(if extent == Extent::Root { view::without_mounts(&root)? } else { root })
             }),
+            Way::Beside { monitor } => {
+                let ended = || Error::conflict("the container has just ended");
+                let root = control::root(monitor, extent == Extent::Root)?.ok_or_else(ended)?;
+                let keep: Vec<BorrowedFd<'_>> = keep.0.iter().copied().chain([root.as_fd()]).collect();
+                Job::in_new(self.map(), Keep(&keep), || work(root.try_clone().doing(|| "duplicate a descriptor")?))
+            }
             Way::Stopped { root, staging, places, .. } => Job::in_new(self.map(), keep, || {
                 let places = if extent == Extent::Root { &[][..] } else { places };
                 work(view::with_places(root, self.access, staging, places)?)
@@ -139,9 +162,26 @@ impl Files {
 }
 
 /// `None` when its monitor has just ended.
-fn running(folder: &Path) -> Result<Option<Way>> {
-    let Some(channel) = control::connect_to(folder)? else { return Ok(None) };
-    Ok(control::namespaces(&channel)?.map(|(user, mount)| Way::Running { user, mount }))
+fn running(record: &ContainerRecord, folder: &Path) -> Result<Option<Way>> {
+    let Some(monitor) = control::connect_to(folder)? else { return Ok(None) };
+    let Some((user, mount)) = control::namespaces(&monitor)? else { return Ok(None) };
+    match namespace::owner(&user) {
+        // Nobody enters a namespace beside its own. Its monitor can open what is in it, and with the same ids that will do.
+        Err(e) if e.errno() == Some(Errno::EPERM) => {
+            if !is_root_of(&record.map)? {
+                let text = format!("container `{}` is out of reach from this user namespace", short(&record.id));
+                return Err(Error::new(Kind::Denied, text).hint("run this command outside of `runr unshare`"));
+            }
+            Ok(Some(Way::Beside { monitor }))
+        }
+        Err(e) => Err(e),
+        Ok(_) => Ok(Some(Way::Running { user, mount })),
+    }
+}
+
+/// True for root of a user namespace with the ids of this map.
+fn is_root_of(map: &IdMap) -> Result<bool> {
+    Ok(nix::unistd::geteuid().is_root() && own_ids()?.key() == map.key())
 }
 
 fn stopped(

@@ -3,7 +3,7 @@
 //! That takes root of a user namespace with the container's ids: real root, or whoever is inside `runr unshare`. A running
 //! container's files can be read there, a stopped one's also be changed.
 
-use super::layers_of;
+use super::{is_root_of, layers_of};
 use crate::base::progress::Progress;
 use crate::base::{Doing, Error, Kind, Result, fsx};
 use crate::ops::plan;
@@ -14,7 +14,6 @@ use crate::state::containers::{Container, short};
 use crate::state::events::{self, Event};
 use crate::state::{Containers, Entry};
 use crate::store::Store;
-use crate::userns::subid::own_ids;
 use nix::mount::{MntFlags, umount2};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -54,7 +53,7 @@ pub fn mount(store: &Store, word: &str, progress: &dyn Progress) -> Result<Mount
     if is_mounted(&at)? {
         return Ok(describe(&container));
     }
-    if !nix::unistd::geteuid().is_root() || own_ids()?.key() != container.record.map.key() {
+    if !is_root_of(&container.record.map)? {
         let text =
             format!("container `{}` can only be mounted by root of its user namespace", short(&container.record.id));
         return Err(Error::new(Kind::Denied, text).hint("run it inside `runr unshare`"));
