@@ -24,6 +24,25 @@ fn a_wrong_command_line_is_125_with_a_hint() {
         ("run --shiny alpine", "runr: run: unknown flag `--shiny`\nhint: see `runr run --help`\n"),
         ("run --publish 80 alpine", "runr: run --publish: not supported yet\n"),
         ("volume ls", "runr: volume ls: not supported yet\n"),
+        (
+            "create --storage-opt size=1g alpine",
+            "runr: create --storage-opt: not supported yet: to limit a container's size takes quotas of the file system\n\
+             hint: a folder in memory can have a limit: --tmpfs DIR:size=100m; and --read-only leaves no other to write to\n",
+        ),
+        (
+            "rm --link web/db",
+            "runr: rm --link: containers of runr have no links, which docker itself has replaced by networks\n\
+             hint: to remove the container, name it without the flag\n",
+        ),
+        (
+            "start --checkpoint c1 web",
+            "runr: start --checkpoint: not supported yet: there are no checkpoints, which need CRIU\n\
+             hint: without the flag the container's command starts from its beginning\n",
+        ),
+        (
+            "run --runtime crun alpine",
+            "runr: --runtime crun: runr is its own runtime and starts no other\nhint: leave the flag out, or set it to runr\n",
+        ),
         ("container run --cap-add shiny alpine", "runr: --cap-add: unknown capability `shiny`\n"),
     ] {
         let output = sandbox.line(args).output();

@@ -299,6 +299,7 @@ fn the_service_manager_is_told() {
 fn small_flags_of_the_process() {
     need!(userns, shell);
     let sandbox = sandbox();
+    assert_eq!(inside(&sandbox, "--runtime runr", "echo own"), "own\n");
     assert_eq!(inside(&sandbox, "--umask 0077", "umask"), "0077\n");
     assert_eq!(
         inside(&sandbox, "--env-merge PATH=$PATH:/more --env-merge N=x${NO}y", "echo ${PATH##*:} $N"),

@@ -306,6 +306,9 @@ pub(crate) struct LifecycleArgs {
     /// Start it again when it ends: no, on-failure[:TIMES], always, unless-stopped
     #[arg(long, value_name = "POLICY")]
     pub(crate) restart: Option<String>,
+    /// Accepted for scripts when it is runr: there is no other runtime
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runtime: Option<String>,
     /// Containers that are started before it
     #[arg(long, value_name = "CONTAINER", value_delimiter = ',')]
     pub(crate) requires: Vec<String>,

@@ -19,6 +19,7 @@ pub(crate) mod locate;
 pub(crate) mod logs;
 pub(crate) mod parse;
 pub(crate) mod ps;
+pub(crate) mod refused;
 pub(crate) mod system;
 pub(crate) mod update;
 pub(crate) mod view;
@@ -281,7 +282,7 @@ mod tests {
                     let ours = |short: &&str| command.get_arguments().any(|a| a.get_short() == short.chars().nth(1));
                     for name in [Some(flag.long), flag.short.filter(|s| !ours(s))].into_iter().flatten() {
                         let refused = parse(entry, &path, vec![name.into()]).err().unwrap().to_string();
-                        assert_eq!(refused, format!("{path} {name}: not supported yet"));
+                        assert_eq!(refused, refused::refusal(&path, name).to_string());
                     }
                     continue;
                 };

@@ -2,8 +2,7 @@
 //! takes `=true` and `=false`, a value may begin with a dash, the last of two equal flags counts. And clap's refusals put
 //! into runr's words.
 
-use super::locate::not_yet;
-use super::{CommandEntry, known};
+use super::{CommandEntry, known, refused};
 use crate::base::{Error, Result};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -69,7 +68,7 @@ fn translate(error: &clap::Error, path: &str, command: &Command) -> Error {
     match error.kind() {
         ErrorKind::UnknownArgument if flag.starts_with('-') => {
             if known::command(path).is_some_and(|c| c.has_flag(flag)) {
-                return not_yet(&format!("{path} {flag}"));
+                return refused::refusal(path, flag);
             }
             let e = Error::usage(format!("{path}: unknown flag `{flag}`"));
             match context(ContextKind::SuggestedArg) {

@@ -225,6 +225,7 @@ fn lifecycle_options(args: LifecycleArgs, config: &Config, options: &mut Contain
     if options.remove && options.restart != RestartPolicy::No {
         return Err(Error::usage("--restart and --rm cannot be used together"));
     }
+    args.runtime.as_deref().map_or(Ok(()), life::runtime)?;
     options.requires = args.requires;
     options.sdnotify = args.sdnotify.as_deref().map_or(Ok(SdNotify::default()), life::sdnotify)?;
     options.conmon_pidfile = args.conmon_pidfile.map(path);

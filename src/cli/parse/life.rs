@@ -36,6 +36,18 @@ pub(crate) fn sdnotify(text: &str) -> Result<SdNotify> {
     }
 }
 
+/// `--runtime`: `runr`, or the path of the executable that runs now.
+pub(crate) fn runtime(text: &str) -> Result<()> {
+    let own = || {
+        text.contains('/') && std::fs::canonicalize(text).is_ok_and(|p| std::env::current_exe().is_ok_and(|o| o == p))
+    };
+    if matches!(text, "" | "runr") || own() {
+        return Ok(());
+    }
+    let e = Error::unsupported(format!("--runtime {text}: runr is its own runtime and starts no other"));
+    Err(e.hint("leave the flag out, or set it to runr"))
+}
+
 /// `LINUX` or `LINUX32`.
 pub(crate) fn personality(text: &str) -> Result<Personality> {
     match text.to_ascii_uppercase().as_str() {
@@ -80,6 +92,16 @@ mod tests {
         }
         for bad in ["Always", "always:3", "on-failure:", "on-failure:-1", "on-failure:x", "no:1", "shiny"] {
             assert!(restart_policy(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_runtime_is_runr() {
+        runtime("runr").unwrap();
+        runtime(std::env::current_exe().unwrap().to_str().unwrap()).unwrap();
+        for other in ["crun", "./runr", "/nonexistent/runr", "/bin/sh"] {
+            let e = runtime(other).unwrap_err();
+            assert_eq!(e.to_string(), format!("--runtime {other}: runr is its own runtime and starts no other"));
         }
     }
 
