@@ -16,7 +16,6 @@ mod parse;
 mod passed;
 mod progress;
 mod source;
-mod template;
 mod terminal;
 
 pub use config::Config;

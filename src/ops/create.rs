@@ -11,6 +11,7 @@ use crate::runtime::plan::Plan;
 use crate::spec::options::ContainerOptions;
 use crate::spec::{compose, systemd};
 use crate::state::events::{self, Event};
+use crate::state::log::Settings;
 use crate::state::record::{ContainerRecord, ImageUse, VERSION};
 use crate::state::{Containers, NewContainer};
 use crate::store::{Image, Store};
@@ -49,6 +50,7 @@ pub fn create(
     progress: &dyn Progress,
 ) -> Result<Created> {
     let record = record(base, options, map)?;
+    Settings::of(&record.options)?.check_for(&record)?;
     let draft = plan::Draft::new(&record, &store.paths().container(&record.id))?;
     // Until the record is written nothing tells `rmi` that the layers are needed.
     let _lease = record.image.as_ref().map(|image| plan::lease(store, &image.layers)).transpose()?;

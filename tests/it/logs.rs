@@ -260,6 +260,43 @@ fn a_log_that_cannot_be_written_is_not_the_containers_problem() {
 }
 
 #[test]
+fn a_tag_is_a_template_over_the_container() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let id = sandbox.line("images -q --no-trunc").output().ok().trim().to_owned();
+    let bare = id.trim_start_matches("sha256:");
+    let field = |field: &str| sandbox.line("inspect -f").args([field, "t"]).output().ok().trim().to_owned();
+    let label = r#"{{index .ContainerLabels "a"}}{{.Config.Labels.a}}"#;
+    for (template, tag) in [
+        ("{{.FullID}}", "{{.Id}}"),
+        ("{{.ID}}", "{{slice .Id 0 12}}"),
+        ("{{.Name}}{{.ContainerName}}", "t{{.Name}}"),
+        ("{{.ImageFullID}} {{.Image}}", &format!("{id} {bare}")),
+        ("{{.ImageID}} {{.ImageName}} {{.DaemonName}}", &format!("{} busybox runr", &bare[..12])),
+        (label, "bb"),
+        (r#"{{.ImageName | upper}}-{{join .Args " "}}"#, "BUSYBOX--c echo hi"),
+        ("{{if .Name}}yes{{else}}no{{end}}, plain", "yes, plain"),
+    ] {
+        let option = format!("tag={template}");
+        let run = sandbox.line("run --name t --network none --label a=b --log-driver json-file --log-opt").arg(&option);
+        run.args(["busybox", "sh", "-c", "echo hi"]).output().ok();
+        let path = field("{{.LogPath}}");
+        let line: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(line["attrs"]["tag"].as_str().unwrap(), field(tag), "{template}");
+        sandbox.line("rm t").output().ok();
+    }
+    for (tag, why) in [
+        ("{{.Nam}}", ":1:2: executing \"\" at <.Nam>: map has no entry for key \"Nam\""),
+        ("{{.Name", ":1: unclosed action"),
+    ] {
+        let option = format!("tag={tag}");
+        let said = sandbox.line("create --log-opt").args([&option, "busybox", "true"]).output().fails(125);
+        assert_eq!(said, format!("runr: log option `tag`: template parsing error: template: {why}\n"));
+    }
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+}
+
+#[test]
 fn settings_are_checked_first_and_shown() {
     need!(userns, shell);
     let sandbox = sandbox();

@@ -2,8 +2,8 @@
 
 use super::super::args::events::EventsArgs;
 use super::super::output::filter::Filters;
-use super::super::template::Template;
 use super::super::{Context, Exit, typed};
+use crate::base::template::Template;
 use crate::base::{Result, moment};
 use crate::ops::events::{self, FILTERS, Query};
 use crate::state::events::Event;

@@ -2,9 +2,9 @@
 
 use super::super::args::system::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
 use super::super::output::document;
-use super::super::template::{Template, add_fields};
 use super::super::{Context, Exit, typed};
 use super::select;
+use crate::base::template::{Template, add_fields};
 use crate::base::{Error, Kind, Result};
 use crate::image::Platform;
 use crate::ops::{container_inspect, image_list};

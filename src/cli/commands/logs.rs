@@ -2,9 +2,9 @@
 
 use super::super::args::logs::LogsArgs;
 use super::super::output::Output;
-use super::super::template::query_escape;
 use super::super::{Context, Exit, typed};
 use super::select;
+use crate::base::template::query_escape;
 use crate::base::{Error, Result, moment};
 use crate::ops::logs::{self, Query, Sink};
 use crate::state::containers::short;

@@ -3,9 +3,9 @@
 use super::super::args::view::StatsArgs;
 use super::super::output::document;
 use super::super::output::listing::{self, Format};
-use super::super::template::with_fields;
 use super::super::{Context, Exit, typed};
 use super::select;
+use crate::base::template::with_fields;
 use crate::base::units::{binary_size, go_duration, human_size};
 use crate::base::{Error, Result};
 use crate::ops::processes::Snapshot;
@@ -194,7 +194,7 @@ fn podman_object(name: &str, id: &str, cpu: f64, sample: &Sample) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::template::Template;
+    use crate::base::template::Template;
 
     #[test]
     fn rows_have_the_fields_of_both() {

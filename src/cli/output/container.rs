@@ -1,7 +1,7 @@
 //! A container in the words of lists: docker's columns, and podman's names for more of them.
 
-use super::super::template::{method, with_fields};
 use super::time;
+use crate::base::template::{method, with_fields};
 use crate::base::units;
 use crate::ops::container_list::{ImageSizes, labels};
 use crate::spec::options::MountKind;
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn rows_have_the_fields_of_both() {
         let row = row(&container(), &facts(), Some(1500));
-        let render = |text: &str| super::super::super::template::Template::parse(text).unwrap().render(&row).unwrap();
+        let render = |text: &str| crate::base::template::Template::parse(text).unwrap().render(&row).unwrap();
         for (template, text) in [
             ("{{.ID}} {{.Names}} {{.Image}}", "0123456789ab web /srv/root"),
             ("{{.Command}} {{.Size}} {{.State}}", "\"sh -c 'echo hello w…\" 1.5kB created"),

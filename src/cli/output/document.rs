@@ -1,7 +1,7 @@
 //! JSON documents (`inspect`, `info`, `version`): whole, or through a template.
 
-use super::super::template::Template;
 use crate::base::Result;
+use crate::base::template::Template;
 use serde_json::Value;
 
 /// One document by `--format`: `json` for one line of JSON, else a template.

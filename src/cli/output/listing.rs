@@ -1,8 +1,8 @@
 //! Lists (`images`, `ps`): rows of named text, printed as a table, by a template, or as JSON, one object per line.
 
-use super::super::template::{Template, sorted};
 use super::table::Table;
 use crate::base::Result;
+use crate::base::template::{Template, sorted};
 use serde_json::{Map, Value};
 
 /// How a list is printed.

@@ -9,6 +9,7 @@
 //! newline and leaves the rest until it does.
 //!
 //! - `settings`: `--log-driver` and `--log-opt`, checked
+//! - `tag`: what a tag's template may say
 //! - `files`: rotation, and which file follows which
 //! - `stamp`: the time of records
 //! - `k8s`, `json`: the two formats, both directions
@@ -24,6 +25,7 @@ pub mod k8s;
 pub mod read;
 pub mod settings;
 pub mod stamp;
+mod tag;
 pub mod watch;
 
 pub use read::{Next, Reader};

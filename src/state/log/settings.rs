@@ -1,6 +1,6 @@
 //! `--log-driver` and `--log-opt` as settings: what is checked before a container is made is what its monitor acts on.
 
-use super::journal;
+use super::{journal, tag};
 use crate::base::units::parse_bytes;
 use crate::base::{Doing, Error, Result};
 use crate::spec::ContainerOptions;
@@ -137,6 +137,7 @@ impl Settings {
                 expression(get(name)).map_err(|e| e.step(format!("log option `{name}`")))?;
             }
         }
+        get("tag").map_or(Ok(()), tag::check).map_err(|e| e.step("log option `tag`"))?;
         let local = driver == Driver::Local;
         Ok(Self {
             driver,
@@ -174,38 +175,18 @@ impl Settings {
         found
     }
 
-    /// The tag with docker's fields filled in (`{{.Name}}`, `{{.ID}}` …); anything else in it stays as it is.
+    /// The tag with its fields filled in. One that makes no sense any more stays as it was given: a log never fails.
     pub fn tag_of(&self, record: &ContainerRecord) -> Option<String> {
-        let image = record.image.as_ref();
-        let image_id = image.map_or_else(String::new, |i| i.id.to_string());
-        let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
-        let fields = [
-            (".ID", short(&record.id)),
-            (".FullID", record.id.clone()),
-            (".Name", record.name.clone()),
-            (".ImageID", short(image_id.trim_start_matches("sha256:"))),
-            (".ImageFullID", image_id.clone()),
-            (".ImageName", image.map_or_else(String::new, |i| i.name.clone())),
-            (".DaemonName", "runr".to_owned()),
-        ];
-        let mut rest = self.tag.as_deref()?;
-        let mut text = String::new();
-        while let Some((before, behind)) = rest.split_once("{{") {
-            text.push_str(before);
-            let action = behind.split_once("}}");
-            let value = action.and_then(|(name, _)| fields.iter().find(|(field, _)| *field == name.trim()));
-            rest = match (action, value) {
-                (Some((_, after)), Some((_, value))) => {
-                    text.push_str(value);
-                    after
-                }
-                _ => {
-                    text.push_str("{{");
-                    behind
-                }
-            };
-        }
-        Some(text + rest)
+        let template = self.tag.as_deref()?;
+        Some(tag::render(template, record).unwrap_or_else(|_| template.to_owned()))
+    }
+
+    /// Checks what takes the container itself to be checked, before it is made.
+    ///
+    /// Errors: `Usage` for a tag with a field that there is none of.
+    pub fn check_for(&self, record: &ContainerRecord) -> Result<()> {
+        let Some(template) = &self.tag else { return Ok(()) };
+        tag::render(template, record).map(drop).map_err(|e| e.step("log option `tag`"))
     }
 
     /// The log's file that is written now, for a container with this folder; `None` if the driver has none.

@@ -248,12 +248,12 @@ fn half_a_record_of_a_power_cut_is_put_aside() {
 fn dockers_attributes_stand_in_every_record() {
     let dir = tempfile::tempdir().unwrap();
     let mut options =
-        options("json-file", &[("labels", "app,none"), ("env", "MODE"), ("tag", "{{.Name}}/{{ .ID }}{{.x}}")]);
+        options("json-file", &[("labels", "app,none"), ("env", "MODE"), ("tag", "{{upper .Name}}/{{ .ID }}")]);
     options.labels = BTreeMap::from([("app".into(), "web".into()), ("other".into(), "x".into())]);
     options.env = vec!["MODE=a=b".into(), "X=y".into()];
     open(&options, dir.path()).write(Stream::Stdout, b"x\n");
     let text = std::fs::read_to_string(dir.path().join("log/ctr.log")).unwrap();
-    assert!(text.contains(r#""attrs":{"MODE":"a=b","app":"web","tag":"web/0123456789ab{{.x}}"}"#), "{text}");
+    assert!(text.contains(r#""attrs":{"MODE":"a=b","app":"web","tag":"WEB/0123456789ab"}"#), "{text}");
 }
 
 /// Fields of one datagram.
