@@ -1,5 +1,6 @@
 //! `events`: what happened can be asked for and what happens can be followed, in the words of docker and podman.
 
+use crate::exec::until;
 use crate::support::registry::Registry;
 use crate::support::{ImageBuilder, Layer, Sandbox};
 use serde_json::{Value, json};
@@ -176,12 +177,12 @@ fn a_killed_monitor_is_told_of_once() {
     let state: Value = serde_json::from_str(&monitor).unwrap();
     let pid = state["monitor"]["pid"].as_i64().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    // A signal takes its time to arrive on a busy machine.
+    until("the end", || sandbox.line("ps -a --format {{.State}}").output().ok() == "exited\n");
     for _ in 0..3 {
         sandbox.line("ps -a").output().ok();
     }
     assert_eq!(actions(&sandbox, ""), ["create", "start", "die"]);
-    let out = sandbox.line("ps -a --format {{.State}}").output();
-    assert_eq!(out.ok(), "exited\n");
 }
 
 #[test]

@@ -383,7 +383,8 @@ fn detach_keys_leave_the_command_to_itself() {
     terminal.expect("up");
     terminal.send("\u{18}x");
     assert_eq!(terminal.wait(), 0);
-    assert!(processes(&sandbox).contains("sleep 300"), "{}", processes(&sandbox));
+    // In the midst of its execve a process has no command line.
+    until("the command", || processes(&sandbox).contains("sleep 300"));
     assert_eq!(exec_ids(&sandbox).matches('"').count(), 2);
     let refused = sandbox.line("exec -it --detach-keys nonsense c sh").output().fails(125);
     assert!(refused.starts_with("runr: invalid detach keys `nonsense`"), "{refused}");
