@@ -42,11 +42,17 @@ pub fn for_options(store: &Store, options: &ContainerOptions) -> Result<IdMap> {
     }
 }
 
+/// The user, whom a default map has as 0: inside `runr unshare` this process sees another number.
+fn user_of(default: &IdMap) -> (u32, u32) {
+    let own = || (geteuid().as_raw(), getegid().as_raw());
+    default.host_uid(0).zip(default.host_gid(0)).unwrap_or_else(own)
+}
+
 /// `keep-id[:uid=N,gid=N]`: the user has the same id inside (or the one given); everybody else comes from the subordinate
 /// ids.
 fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
     let (uid, gid) = kept_ids(mode)?;
-    let (own_uid, own_gid) = (geteuid().as_raw(), getegid().as_raw());
+    let (own_uid, own_gid) = user_of(default);
     if default.is_single() {
         if (uid, gid) == (0, 0) {
             return Ok(default.clone());
@@ -120,7 +126,8 @@ fn by_ranges(default: &IdMap, uidmap: &[String], gidmap: &[String]) -> Result<Id
             .hint("what sets a container up is its root"));
     }
     let has = |ranges: &[IdRange], own: u32| ranges.iter().any(|r| own.wrapping_sub(r.outside) < r.count);
-    if !has(&map.uids, geteuid().as_raw()) || !has(&map.gids, getegid().as_raw()) {
+    let (own_uid, own_gid) = user_of(default);
+    if !has(&map.uids, own_uid) || !has(&map.gids, own_gid) {
         return Err(unmapped("--uidmap, --gidmap"));
     }
     Ok(map)

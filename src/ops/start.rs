@@ -4,7 +4,7 @@ use super::containers::gone;
 use super::create::Created;
 use super::{images, plan};
 use crate::base::progress::Progress;
-use crate::base::{Error, Kind, Result, fsx};
+use crate::base::{Error, Result, fsx};
 use crate::runtime::mount_options;
 use crate::runtime::plan::{MountSource, MountStep, Plan};
 use crate::spec::options::SdNotify;
@@ -20,7 +20,6 @@ use crate::supervise::protocol::Request;
 use crate::supervise::{client, orphans};
 use crate::sys::channel::Channel;
 use crate::sys::term::Size;
-use crate::userns;
 use std::time::{Duration, Instant};
 
 /// How long another command may take to start or remove the container that is to be started.
@@ -86,18 +85,8 @@ pub fn first(store: &Store, created: Created, caller: Caller, progress: &dyn Pro
 /// The calling process must have no other thread.
 pub fn again(store: &Store, container: NewContainer, caller: Caller, progress: &dyn Progress) -> Result<Channel> {
     required(store, &container.record, progress)?;
-    within_reach(&container.record)?;
     let plan = plan::plan(store, &container.record, &container.folder, progress)?;
     fork_monitor(store, container, plan, caller)
-}
-
-/// Inside `runr unshare` nobody could write the id map of a container that was made outside.
-pub(super) fn within_reach(record: &ContainerRecord) -> Result<()> {
-    if !userns::is_inside(&record.map) {
-        return Ok(());
-    }
-    let text = format!("container `{}` belongs to the user namespace outside of `runr unshare`", short(&record.id));
-    Err(Error::new(Kind::Denied, text).hint("run this command outside of it"))
 }
 
 /// Lets a container that is only initialized execute its command: the channel to its monitor, which tells of the start. `None`

@@ -69,7 +69,20 @@ fn of_container(folder: &Path, id: &str) -> Result<Joined> {
     let channel = connect_to(folder)?.ok_or_else(stopped)?;
     channel.send(&Request::Namespaces, &[])?;
     match channel.receive::<Report>()? {
-        Some((Report::Namespaces { kinds }, fds)) => Ok(kinds.into_iter().zip(fds).collect()),
+        Some((Report::Namespaces { kinds }, fds)) => {
+            // The first is the user namespace. Nobody enters one beside its own.
+            let beside = fds
+                .first()
+                .is_some_and(|user| namespace::owner(user).is_err_and(|e| e.errno() == Some(nix::errno::Errno::EPERM)));
+            if beside {
+                let text = format!(
+                    "cannot join namespaces of container `{}`: it runs outside of this user namespace",
+                    short(id)
+                );
+                return Err(Error::new(Kind::Denied, text).hint("run this command outside of `runr unshare`"));
+            }
+            Ok(kinds.into_iter().zip(fds).collect())
+        }
         Some((Report::Failed(e), _)) => Err(e.step(format!("join namespaces of container `{}`", short(id)))),
         _ => Err(stopped()),
     }

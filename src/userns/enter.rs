@@ -88,7 +88,7 @@ impl Worker {
 }
 
 /// True for root of a user namespace with this very map: within `runr unshare`, where nobody could write the map once more.
-pub fn is_inside(map: &IdMap) -> bool {
+fn is_inside(map: &IdMap) -> bool {
     geteuid().is_root()
         && super::subid::own_ids().is_ok_and(|own| {
             // The first namespace's map is the identity, and the ids of real root's containers are no reason to stay in it.
@@ -144,6 +144,7 @@ pub fn unshare_error(errno: i32) -> Error {
 /// Writes the maps of `pid`, which is in a new user namespace: directly where the kernel lets us, else by `newuidmap` and
 /// `newgidmap`, side by side.
 pub fn write_maps(pid: Pid, map: &IdMap) -> Result<()> {
+    let map = &super::subid::seen_from_here(map);
     if map.is_single() || geteuid().is_root() {
         return write_maps_directly(pid, map);
     }

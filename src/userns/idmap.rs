@@ -52,6 +52,14 @@ impl IdMap {
         crate::image::Digest::of(text.as_bytes()).hex()[..16].to_owned()
     }
 
+    /// This map in the inside ids of another one; `None` if that has not all of them.
+    pub fn within(&self, other: &Self) -> Option<Self> {
+        let each = |ranges: &[IdRange], other: &[IdRange]| {
+            ranges.iter().map(|r| within(*r, other)).collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+        };
+        Some(Self { uids: each(&self.uids, &other.uids)?, gids: each(&self.gids, &other.gids)? })
+    }
+
     /// The outside user id for an inside one.
     pub fn host_uid(&self, inside: u32) -> Option<u32> {
         outside(&self.uids, inside)
@@ -98,6 +106,21 @@ impl IdMap {
         }
         Ok(())
     }
+}
+
+/// A range cut where the ranges of another map end, in the inside ids of those.
+fn within(range: IdRange, other: &[IdRange]) -> Option<Vec<IdRange>> {
+    let (mut parts, mut rest) = (Vec::new(), range);
+    while rest.count > 0 {
+        let found = other.iter().find(|o| rest.outside.checked_sub(o.outside).is_some_and(|at| at < o.count))?;
+        let at = rest.outside - found.outside;
+        let count = rest.count.min(found.count - at);
+        parts.push(IdRange { inside: rest.inside, outside: found.inside.checked_add(at)?, count });
+        rest.count -= count;
+        rest.inside = rest.inside.wrapping_add(count);
+        rest.outside = rest.outside.wrapping_add(count);
+    }
+    Some(parts)
 }
 
 fn outside(ranges: &[IdRange], inside: u32) -> Option<u32> {
@@ -149,6 +172,23 @@ mod tests {
         assert_eq!(split.key(), joined.key());
         assert_ne!(joined.key(), with(vec![range(0, 1000, 1), range(1, 200_000, 20)]).key());
         assert_eq!(IdMap::single(7, 8).key(), "one");
+    }
+
+    #[test]
+    fn a_map_in_the_ids_of_another() {
+        let own = IdMap { uids: vec![range(0, 1000, 1), range(1, 100_000, 65536)], gids: vec![range(0, 1000, 1)] };
+        let same = own.within(&own).unwrap();
+        assert_eq!(same.uids, [range(0, 0, 1), range(1, 1, 65536)]);
+        // `keep-id`, and a range that crosses the end of one of the other's.
+        let keep = vec![range(0, 100_000, 1000), range(1000, 1000, 1), range(1001, 101_000, 10)];
+        let keep = IdMap { uids: keep, gids: vec![range(5, 1000, 1)] };
+        let seen = keep.within(&own).unwrap();
+        assert_eq!(seen.uids, [range(0, 1, 1000), range(1000, 0, 1), range(1001, 1001, 10)]);
+        assert_eq!(seen.gids, [range(5, 0, 1)]);
+        let parts = IdMap { uids: vec![range(0, 10, 5), range(5, 15, 5)], gids: vec![range(0, 1000, 1)] };
+        let whole = IdMap { uids: vec![range(0, 12, 6)], gids: vec![range(0, 1000, 1)] };
+        assert_eq!(whole.within(&parts).unwrap().uids, [range(0, 2, 3), range(3, 5, 3)]);
+        assert_eq!(IdMap::single(7, 1000).within(&own), None);
     }
 
     #[test]

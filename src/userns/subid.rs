@@ -7,20 +7,45 @@ use nix::unistd::{getegid, geteuid};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// linux/capability.h.
+const CAP_SYS_ADMIN: u8 = 21;
+
 /// The map that containers get unless asked otherwise: container root is the user, the subordinate ranges follow in order.
 ///
-/// As root it is all of root's own ids, one to one: there the namespace gives isolation, not identity.
+/// As root it is all of root's own ids, one to one: there the namespace gives isolation, not identity. Root inside `runr unshare`
+/// gets the user's map, so that what is made there is the same outside.
 pub fn default_map() -> Result<IdMap> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     if uid == 0 {
-        return Ok(own_map());
+        return Ok(unshared().unwrap_or_else(own_map));
     }
-    let Some((uids, gids)) = subordinate_ranges(uid) else { return Ok(IdMap::single(uid, gid)) };
+    Ok(map_of_user(uid, gid))
+}
+
+fn map_of_user(uid: u32, gid: u32) -> IdMap {
+    let Some((uids, gids)) = subordinate_ranges(uid) else { return IdMap::single(uid, gid) };
     if helper("newuidmap").is_none() || helper("newgidmap").is_none() {
-        return Ok(IdMap::single(uid, gid));
+        return IdMap::single(uid, gid);
     }
     let map = IdMap { uids: stack(uid, &uids), gids: stack(gid, &gids) };
-    Ok(if map.validate().is_ok() { map } else { IdMap::single(uid, gid) })
+    if map.validate().is_ok() { map } else { IdMap::single(uid, gid) }
+}
+
+/// The map of this process's own user namespace if it is root of one that `runr unshare` has made, or another program with the
+/// same ids. A container that this process merely is in has another map, or not the right to make one.
+pub fn unshared() -> Option<IdMap> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let own = own_ids().ok()?;
+    let (uid, gid) = (own.host_uid(0)?, own.host_gid(0)?);
+    let may = crate::sys::caps::get().is_ok_and(|caps| caps.effective & (1 << CAP_SYS_ADMIN) != 0);
+    (uid != 0 && may && map_of_user(uid, gid).key() == own.key()).then_some(own)
+}
+
+/// A map in the ids that this process sees: inside `runr unshare` the user's ids have other numbers.
+pub fn seen_from_here(map: &IdMap) -> IdMap {
+    unshared().and_then(|own| map.within(&own)).unwrap_or_else(|| map.clone())
 }
 
 /// Ranges of ids as (first, count).

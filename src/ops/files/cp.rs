@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::unpack::Limits;
 use crate::unpack::extract::{Destination, ExtractOptions, Extracted, Incoming, Owner, Rename};
 use crate::unpack::pack::{PackOptions, Packer};
-use crate::userns::{Job, Keep, is_inside};
+use crate::userns::{Job, Keep, seen_from_here};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::SFlag;
@@ -200,12 +200,7 @@ fn both(packed: Result<()>, written: Result<Extracted>) -> Result<Extracted> {
 impl Copy<'_> {
     fn host_to_container(&self, files: &Files) -> Result<Extracted> {
         let (read, write) = pipe()?;
-        let owner = match self.options.archive {
-            // Inside `runr unshare` this process sees the container's own numbers.
-            true if is_inside(files.map()) => Owner::Archive,
-            true => Owner::Host(files.map().clone()),
-            false => Owner::Root,
-        };
+        let owner = if self.options.archive { Owner::Host(seen_from_here(files.map())) } else { Owner::Root };
         let writer = self.writer(files, &read, owner)?;
         drop(read);
         let packed = self.pack(&Tree::Host, File::from(write));
