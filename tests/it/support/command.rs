@@ -1,7 +1,7 @@
 //! Running a program to its end with a time limit, and judging what it said.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -97,7 +97,7 @@ impl Run {
         let line = format!("{:?}", self.command);
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().map_err(|e| format!("start {line}: {e}"))?;
+        let mut child = self.spawn_soon().map_err(|e| format!("start {line}: {e}"))?;
         if let (Some(bytes), Some(mut pipe)) = (self.stdin, child.stdin.take()) {
             // A program that does not read is no failure of the test: EPIPE is dropped.
             std::thread::spawn(move || drop(pipe.write_all(&bytes)));
@@ -105,6 +105,20 @@ impl Run {
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
         Ok(Running { line, child, stdout, stderr, deadline: Instant::now() + self.limit })
+    }
+
+    /// An executable that this test has just written may still be open for writing in a child that another test forked
+    /// meanwhile and that has not executed its own program yet.
+    fn spawn_soon(&mut self) -> std::io::Result<Child> {
+        let begin = Instant::now();
+        loop {
+            match self.command.spawn() {
+                Err(e) if e.kind() == ErrorKind::ExecutableFileBusy && begin.elapsed() < Duration::from_secs(10) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                other => return other,
+            }
+        }
     }
 }
 
