@@ -2,6 +2,7 @@
 
 use super::containers::gone;
 use super::create::Created;
+use super::files::mount::refuse_mounted;
 use super::{images, plan};
 use crate::base::progress::Progress;
 use crate::base::{Error, Result, fsx};
@@ -85,6 +86,7 @@ pub fn first(store: &Store, created: Created, caller: Caller, progress: &dyn Pro
 /// The calling process must have no other thread.
 pub fn again(store: &Store, container: NewContainer, caller: Caller, progress: &dyn Progress) -> Result<Channel> {
     required(store, &container.record, progress)?;
+    refuse_mounted(&container.record, &container.folder)?;
     let plan = plan::plan(store, &container.record, &container.folder, progress)?;
     fork_monitor(store, container, plan, caller)
 }

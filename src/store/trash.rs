@@ -3,13 +3,18 @@
 
 use super::Store;
 use crate::base::fsx::{self, Durability};
-use crate::base::{Doing, Result};
+use crate::base::{Doing, Error, Kind, Result};
+use crate::sys::mount::is_mount_point;
 use crate::userns::{self, IdMap};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 use std::path::{Path, PathBuf};
 
 pub(super) const PREFIX: &str = "trash-";
 const MAP: &str = "map.json";
 const CONTENT: &str = "it";
+/// Where `runr mount` puts a container's files, in its folder.
+pub const MOUNT: &str = "mount";
 
 impl Store {
     /// Moves a folder of the user's own (its content may belong to other ids of `map`) out of sight; its space is freed by
@@ -25,6 +30,7 @@ impl Store {
     /// Like [`Store::discard`], but only moves, and returns the folder in the trash: for who deletes it soon itself. On a full
     /// disk, which has no place for that folder, it deletes at once.
     pub fn retire(&self, path: &Path, map: &IdMap) -> Result<PathBuf> {
+        detach(path)?;
         loop {
             let trash = self.paths().tmp().join(fsx::unique_name(PREFIX));
             let map_file = trash.join(MAP);
@@ -88,11 +94,33 @@ pub(super) fn remove_map(folder: &Path) -> Result<()> {
     fsx::remove_file(&folder.join(MAP))
 }
 
+/// Unmounts what `runr mount` has put into a folder in this mount namespace: deleting would go on in there, in files that may be
+/// the user's own (`--rootfs`).
+///
+/// Errors: `Conflict` when it stays mounted; nothing may be deleted then.
+fn detach(folder: &Path) -> Result<()> {
+    let at = folder.join(MOUNT);
+    loop {
+        match umount2(&at, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // There may be another one below it.
+            Ok(()) => {}
+            Err(Errno::ENOENT) => return Ok(()),
+            // No mount, or none of this namespace's.
+            Err(_) if !is_mount_point(&at)? => return Ok(()),
+            Err(e) => {
+                let e = Error::from(e).with_kind(Kind::Conflict).step(format!("unmount `{}`", at.display()));
+                return Err(e.hint("remove it where it was mounted, or outside"));
+            }
+        }
+    }
+}
+
 /// Deletes a folder of the trash with the user's own rights, which most often is all that it takes. What belongs to other ids
 /// stays then, and is the error.
 pub fn delete_own(trash: &Path) -> Result<()> {
     // An overlay leaves a folder of mode 0 behind, empty most often. Its owner may remove it but not look into it.
     let content = trash.join(CONTENT);
+    detach(&content)?;
     let _ = std::fs::remove_dir(content.join("work/work"));
     // Before the map beside it, which whoever deletes the rest needs.
     fsx::remove_dir_all(&content)?;
@@ -103,11 +131,13 @@ fn delete(trash: &Path) -> Result<()> {
     if delete_own(trash).is_ok() {
         return Ok(());
     }
+    detach(&trash.join(CONTENT))?;
     userns::remove_tree(&read_map(trash)?, &trash.join(CONTENT))?;
     fsx::remove_dir_all(trash)
 }
 
 fn delete_tree(path: &Path, map: &IdMap) -> Result<()> {
+    detach(path)?;
     fsx::remove_dir_all(path).or_else(|_| userns::remove_tree(map, path))
 }
 

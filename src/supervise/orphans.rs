@@ -11,7 +11,6 @@ use crate::state::{Containers, Entry, Status};
 use crate::store::{Store, trash};
 use crate::sys::process::{pidfd_open, pidfd_signal};
 use crate::userns;
-use nix::mount::{MntFlags, umount2};
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -70,9 +69,6 @@ pub fn settle(store: &Store, container: &Container) -> Result<()> {
 pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap) -> Result<()> {
     let all = Containers::new(store.paths());
     let record = all.record(id);
-    // `runr mount` in this mount namespace: its files must not be deleted through it. Most often nothing is mounted there.
-    let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
-    let _ = umount2(&store.paths().container(id).join("mount"), flags);
     let trash = store.retire(&store.paths().container(id), map)?;
     match name {
         Some(name) => drop(all.drop_name(name, id)?),

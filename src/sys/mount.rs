@@ -2,10 +2,11 @@
 //! (5.12), and the older calls where those are missing. A mount made here is attached only by `move_mount`, onto a
 //! descriptor that the caller resolved, so no path of an image is walked twice.
 
-use crate::base::{Doing, Error, Result};
+use crate::base::{Doing, Error, Result, fsx};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Attributes of `mount_setattr` and `fsmount` (mount_setattr(2)).
@@ -184,4 +185,51 @@ pub fn pivot_root_here() -> Result<()> {
     let ret = unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) };
     Errno::result(ret).map(drop).doing(|| "pivot to the container's root")?;
     nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH).doing(|| "detach the old root")
+}
+
+/// True if something is mounted at this very path, by proc_pid_mountinfo(5).
+pub fn is_mount_point(path: &Path) -> Result<bool> {
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e).doing(|| format!("look at `{}`", path.display())),
+    };
+    let list = fsx::read(Path::new("/proc/self/mountinfo"))?;
+    Ok(list.split(|b| *b == b'\n').any(|line| {
+        let point = line.split(|b| *b == b' ').nth(4).unwrap_or_default();
+        unescaped(point) == real.as_os_str().as_bytes()
+    }))
+}
+
+/// Space, tab, newline and backslash stand there as octal.
+fn unescaped(point: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(point.len());
+    let mut rest = point;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = (first == b'\\').then(|| tail.get(..3)).flatten();
+        match octal.and_then(|o| u8::from_str_radix(std::str::from_utf8(o).ok()?, 8).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        assert_eq!(unescaped(b"/a\\040b\\134c\\"), b"/a b\\c\\");
+        assert!(is_mount_point(Path::new("/proc")).unwrap());
+        assert!(!is_mount_point(Path::new("/proc/self")).unwrap());
+        assert!(!is_mount_point(Path::new("/no/such/path")).unwrap());
+    }
 }

@@ -128,6 +128,67 @@ fn what_is_made_inside_of_unshare_is_the_same_outside() {
     assert_eq!(sandbox.line("system check").output().ok(), "No damage found.\n");
 }
 
+#[test]
+fn a_mounted_container_goes_without_what_it_was_mounted_from() {
+    need!(userns, overlay, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    // A folder of the user's own as root file system: its files are seen through the mount.
+    let own = sandbox.path("own");
+    std::fs::create_dir_all(own.join("folder")).unwrap();
+    std::fs::write(own.join("folder/precious"), "x").unwrap();
+    let rootfs = own.display().to_string();
+    for how in ["rm", "rm -f", "container prune -f", "system prune -f", "system reset -f"] {
+        sandbox.runr(["create", "--network", "none", "--name", "own", "--rootfs", &rootfs, "true"]).output().ok();
+        sandbox.base_image();
+        sandbox.line("create --network none --name c busybox true").output().ok();
+        let words = if how.starts_with("rm") { "own c" } else { "" };
+        // Also while somebody is in there, and mounted twice.
+        let script = format!(
+            "set -e; o=$(runr mount own); m=$(runr mount c); mount --bind $o $o; cd $m; touch added; runr {how} {words}; runr mount; ls $o 2>&1 | wc -l"
+        );
+        let out = sandbox.runr(["unshare", "sh", "-c", &script]).output();
+        assert_eq!((out.code(), out.stderr.as_str()), (0, ""), "{how}: {}", out.stdout);
+        assert!(own.join("folder/precious").exists(), "{how}");
+        assert_eq!(sandbox.line("ps -aq").output().ok(), "", "{how}");
+    }
+    // Removed by who does not see the mount.
+    sandbox.base_image();
+    sandbox.runr(["create", "--network", "none", "--name", "own", "--rootfs", &rootfs, "true"]).output().ok();
+    let fifo = sandbox.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = format!(
+        "runr mount own >/dev/null; cat {0}; cat {0}; runr mount; runr system prune -f >/dev/null",
+        fifo.display()
+    );
+    let inside = sandbox.runr(["unshare", "sh", "-c", &script]).spawn();
+    std::fs::write(&fifo, "").unwrap();
+    sandbox.line("rm own").output().ok();
+    std::fs::write(&fifo, "").unwrap();
+    assert_eq!(inside.wait().ok(), "");
+    assert!(own.join("folder/precious").exists());
+}
+
+#[test]
+fn a_mounted_container_is_not_written_by_two() {
+    need!(userns, overlay, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    sandbox.line("create --network none --name c busybox cat /added").output().ok();
+    let script = "m=$(runr mount c); echo x >$m/added; runr start -a c; echo $?; runr cp $0 c:/script; echo $?; \
+                  runr cp c:/added -  | tar -xO; runr unmount c >/dev/null; runr start -a c";
+    let out = sandbox.runr(["unshare", "sh", "-c", script, "/etc/passwd"]).output();
+    assert_eq!(out.stdout, "125\n125\nx\nx\n", "{}", out.stderr);
+    let refused = "is mounted, and so could be changed by two at once\nhint: unmount it first: `runr unmount c`\n";
+    assert_eq!(out.stderr.matches(refused).count(), 2, "{}", out.stderr);
+    // Many at once: each is mounted or gone, and nothing is left.
+    sandbox.line("rm c").output().ok();
+    let script = "for n in 1 2 3 4 5 6 7 8; do runr create --network none --name c$n busybox true >/dev/null; done; \
+                  for n in 1 2 3 4 5 6 7 8; do runr mount c$n >/dev/null 2>&1 & runr rm c$n >/dev/null & done; wait; runr mount; runr ps -aq";
+    assert_eq!(sandbox.runr(["unshare", "sh", "-c", script]).output().ok(), "");
+    assert_eq!(sandbox.line("system check").output().ok(), "No damage found.\n");
+}
+
 /// Whether a container's root may give files away.
 fn has_other_ids() -> bool {
     crate::support::need::subids().is_ok()

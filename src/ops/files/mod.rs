@@ -89,6 +89,7 @@ impl Files {
                         }
                     }
                     start::Taken::Stopped(new) => {
+                        mount::refuse_mounted(&new.record, &new.folder)?;
                         let way = stopped(store, &new.record, &new.folder, Some(new.lock), progress)?;
                         return Ok(Self { record: new.record, folder: new.folder, access, way });
                     }

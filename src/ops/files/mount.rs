@@ -7,15 +7,17 @@ use super::{is_root_of, layers_of};
 use crate::base::progress::Progress;
 use crate::base::{Doing, Error, Kind, Result, fsx};
 use crate::ops::plan;
+use crate::ops::start::{self, Taken};
 use crate::rootfs::assemble::{self, Stack};
 use crate::runtime::plan::Root;
 use crate::runtime::view::{self, Access};
 use crate::state::containers::{Container, short};
 use crate::state::events::{self, Event};
-use crate::state::{Containers, Entry};
+use crate::state::{ContainerRecord, Containers, Entry};
 use crate::store::Store;
+use crate::store::trash::MOUNT;
+use crate::sys::mount::is_mount_point;
 use nix::mount::{MntFlags, umount2};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A mounted container.
@@ -32,7 +34,7 @@ pub struct Mounted {
 }
 
 fn place(container: &Container) -> PathBuf {
-    container.folder.join("mount")
+    container.folder.join(MOUNT)
 }
 
 fn describe(container: &Container) -> Mounted {
@@ -50,7 +52,7 @@ fn describe(container: &Container) -> Mounted {
 pub fn mount(store: &Store, word: &str, progress: &dyn Progress) -> Result<Mounted> {
     let container = Containers::new(store.paths()).find(word)?;
     let at = place(&container);
-    if is_mounted(&at)? {
+    if is_mount_point(&at)? {
         return Ok(describe(&container));
     }
     if !is_root_of(&container.record.map)? {
@@ -58,10 +60,14 @@ pub fn mount(store: &Store, word: &str, progress: &dyn Progress) -> Result<Mount
             format!("container `{}` can only be mounted by root of its user namespace", short(&container.record.id));
         return Err(Error::new(Kind::Denied, text).hint("run it inside `runr unshare`"));
     }
+    // Nobody starts or removes a stopped one until it is mounted, and nobody starts it while it is.
+    let (access, _lock) = match start::take(store, word)? {
+        Taken::Running(_) => (Access::Read, None),
+        Taken::Stopped(new) => (Access::Write, Some(new)),
+    };
     let root = root(store, &container, progress)?;
     fsx::ensure_dir(&at, 0o755)?;
-    let running = container.state.status.is_alive();
-    view::attach(&root, if running { Access::Read } else { Access::Write }, &at)?;
+    view::attach(&root, access, &at)?;
     events::append(store.paths(), &Event::of(&container.record, "mount"));
     Ok(describe(&container))
 }
@@ -82,12 +88,28 @@ fn root(store: &Store, container: &Container, progress: &dyn Progress) -> Result
     Ok(Root::Overlay { lowers, upper, work, root_like })
 }
 
+/// Two mounts that write to one folder of changes are nothing that the kernel can make sense of.
+///
+/// Errors: `Conflict` for a container that is mounted here.
+pub(in crate::ops) fn refuse_mounted(record: &ContainerRecord, folder: &Path) -> Result<()> {
+    // A folder of its own may have any number of mounts. Most often there is no folder to be a mount point, and no file to read.
+    let at = folder.join(MOUNT);
+    if record.rootfs.is_some() || !at.exists() || !is_mount_point(&at)? {
+        return Ok(());
+    }
+    Err(Error::conflict(format!(
+        "container `{}` is mounted, and so could be changed by two at once",
+        short(&record.id)
+    ))
+    .hint(format!("unmount it first: `runr unmount {}`", record.name)))
+}
+
 /// All containers that are mounted in this mount namespace.
 pub fn mounted(store: &Store) -> Result<Vec<Mounted>> {
     let mut found = Vec::new();
     for entry in Containers::new(store.paths()).list()? {
         if let Entry::Good(container) = entry
-            && is_mounted(&place(&container))?
+            && is_mount_point(&place(&container))?
         {
             found.push(describe(&container));
         }
@@ -102,7 +124,7 @@ pub fn mounted(store: &Store) -> Result<Vec<Mounted>> {
 pub fn unmount(store: &Store, word: &str, force: bool) -> Result<String> {
     let container = Containers::new(store.paths()).find(word)?;
     let at = place(&container);
-    if !is_mounted(&at)? {
+    if !is_mount_point(&at)? {
         return Err(Error::conflict(format!("container `{word}` is not mounted")));
     }
     let flags = if force { MntFlags::MNT_DETACH } else { MntFlags::UMOUNT_NOFOLLOW };
@@ -117,51 +139,4 @@ pub fn unmount(store: &Store, word: &str, force: bool) -> Result<String> {
     drop(std::fs::remove_dir(&at));
     events::append(store.paths(), &Event::of(&container.record, "unmount"));
     Ok(container.record.id)
-}
-
-/// True if something is mounted at this very path, by proc_pid_mountinfo(5).
-fn is_mounted(path: &Path) -> Result<bool> {
-    let real = match path.canonicalize() {
-        Ok(real) => real,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(e).doing(|| format!("look at `{}`", path.display())),
-    };
-    let list = fsx::read(Path::new("/proc/self/mountinfo"))?;
-    Ok(list.split(|b| *b == b'\n').any(|line| {
-        let point = line.split(|b| *b == b' ').nth(4).unwrap_or_default();
-        unescaped(point) == real.as_os_str().as_bytes()
-    }))
-}
-
-/// Space, tab, newline and backslash stand there as octal.
-fn unescaped(point: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(point.len());
-    let mut rest = point;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = (first == b'\\').then(|| tail.get(..3)).flatten();
-        match octal.and_then(|o| u8::from_str_radix(std::str::from_utf8(o).ok()?, 8).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                out.push(first);
-                rest = tail;
-            }
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_points_are_unescaped() {
-        assert_eq!(unescaped(b"/a\\040b\\134c\\"), b"/a b\\c\\");
-        assert!(is_mounted(Path::new("/proc")).unwrap());
-        assert!(!is_mounted(Path::new("/proc/self")).unwrap());
-        assert!(!is_mounted(Path::new("/no/such/path")).unwrap());
-    }
 }
