@@ -1,6 +1,8 @@
 //! `runr logs` and what is behind it: every byte, in every format, for readers before, during and after the container.
 
-use crate::support::{Run, Sandbox, pty::Pty};
+use crate::exec::until;
+use crate::support::{Run, Running, Sandbox, pty::Pty};
+use std::path::Path;
 use std::time::Duration;
 
 fn sandbox() -> Sandbox {
@@ -156,11 +158,19 @@ fn following_ends_with_the_container_and_misses_nothing() {
     start(&sandbox, "fast", &format!("{flags} -v {}:/go", go.display()), script);
     let follower = logs(&sandbox, "-f fast").spawn();
     let tail = logs(&sandbox, "-f --tail 0 fast").spawn();
-    std::thread::sleep(Duration::from_millis(300));
+    // Both wait for the log to come before there is anything in it.
+    let waits = |follower: &Running| {
+        let process = format!("/proc/{}", follower.pid());
+        let fds = std::fs::read_dir(format!("{process}/fd")).unwrap();
+        let watches =
+            fds.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == Path::new("anon_inode:inotify")));
+        watches && std::fs::read_to_string(format!("{process}/stat")).unwrap().contains(") S ")
+    };
+    until("the followers", || waits(&follower) && waits(&tail));
     std::fs::write(&go, "x\n").unwrap();
     for follower in [follower, tail] {
         let out = follower.wait().ok();
-        assert!(out == counted(5000), "{} lines", out.lines().count());
+        assert!(out == counted(5000), "{} lines, {:?} the first", out.lines().count(), out.lines().next());
     }
 }
 
