@@ -30,7 +30,7 @@ pub(super) fn status_of(error: &Error) -> i32 {
 
 /// The container ran and has ended. Returns the monitor's own exit status, which nobody looks at.
 pub(super) fn ended(service: Service, code: i32) -> i32 {
-    let Service { assignment, mut state, process, sessions, listener, stopping, .. } = service;
+    let Service { assignment, mut state, process, sessions, listener, stopping, mut log, .. } = service;
     // Whoever comes now finds nobody, and looks at the lock.
     drop(listener);
     assignment.event("died", &[("exitCode", &code)]);
@@ -38,6 +38,7 @@ pub(super) fn ended(service: Service, code: i32) -> i32 {
         assignment.event("stop", &[]);
     }
     let removed = if assignment.record().options.remove {
+        log.close(false);
         retire(&assignment).ok()
     } else {
         state.status = Status::Exited;
@@ -63,6 +64,7 @@ pub(super) fn ended(service: Service, code: i32) -> i32 {
             delete(&trash, process.prepared.file_namespace());
         }
     }
+    log.close(true);
     if let Some((afterwards, record)) = afterwards {
         afterwards(&store, &record);
     }

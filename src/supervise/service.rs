@@ -48,7 +48,7 @@ pub(super) struct Service {
     pub(super) stopping: Option<Stopping>,
     pub(super) execs: Execs,
     pub(super) checks: Checks,
-    log: Log,
+    pub(super) log: Log,
     pub(super) listener: Listener,
     /// Until the container says that it is ready.
     pub(super) ear: Option<Ear>,

@@ -307,6 +307,74 @@ fn a_tag_is_a_template_over_the_container() {
 }
 
 #[test]
+fn older_files_may_be_packed() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let flags = "--log-driver json-file --log-opt max-size=100k --log-opt max-file=5 --log-opt compress=true";
+    let script = "i=0; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done";
+    ended(&sandbox, "a", flags, script);
+    crate::store::settle(&sandbox);
+    let folder = sandbox.line("inspect -f {{.LogPath}} a").output().ok();
+    let folder = std::path::Path::new(folder.trim()).parent().unwrap().to_owned();
+    let names = || {
+        let mut names: Vec<String> =
+            std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // The last one may have become full while the one before was being packed.
+    let packed = names().iter().filter(|n| n.ends_with(".gz")).count();
+    assert!(packed >= 1 && !names().iter().any(|n| n.ends_with(".part")), "{:?}", names());
+    let whole: String = (0..4000).map(|i| format!("line {i}\n")).collect();
+    let kept = streams(&sandbox, "a").0;
+    assert!(whole.ends_with(&kept) && kept.len() * 2 > whole.len(), "{}", kept.len());
+    assert_eq!(logs(&sandbox, "-n 2 a").output().ok(), "line 3998\nline 3999\n");
+    let lines = kept.lines().count();
+    assert_eq!(logs(&sandbox, &format!("-n {} a", lines - 1)).output().ok(), kept.split_once('\n').unwrap().1);
+    // Another program reads them, too.
+    let unpacked = sandbox.sh("for f in *.gz; do gzip -dc $f; done | wc -l").cwd(&folder).output().ok();
+    assert!(unpacked.trim().parse::<usize>().unwrap() > 100, "{unpacked}");
+    // The next run goes on where this one ended.
+    sandbox.line("start a").output().ok();
+    sandbox.line("wait a").output().ok();
+    crate::store::settle(&sandbox);
+    assert!(streams(&sandbox, "a").0.ends_with(&whole[whole.len() / 2..]));
+    // What is to go goes, with everything.
+    sandbox.line("run --rm --network none").args(flags.split(' ')).args(["busybox", "sh", "-c", script]).output().ok();
+    for (flags, why) in [
+        (
+            "compress=true",
+            "it needs `max-size`, and a `max-file` of 2 or more\nhint: only files that are full are packed",
+        ),
+        ("compress=much", "invalid value `much`: use true or false"),
+    ] {
+        let said = sandbox.line(&format!("create --log-opt {flags} busybox true")).output().fails(125);
+        assert_eq!(said, format!("runr: log option `compress`: {why}\n"));
+    }
+}
+
+/// Who can write to the folder that the user chose for the log gets nothing written elsewhere.
+#[test]
+fn links_in_the_logs_folder_are_not_packed_through() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.sh("mkdir logs && echo mine > mine").cwd(sandbox.dir()).output().ok();
+    let mine = sandbox.path("mine");
+    let folder = sandbox.path("logs").display().to_string();
+    let script = "cd /logs; for i in 1 2 3 4 5 6 7 8 9; do ln -s $MINE c.log.$i.gz.part; ln -s $MINE c.log.5$i; done; \
+                  i=0; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done";
+    let options = "--log-opt max-size=10k --log-opt max-file=1000 --log-opt compress=true";
+    let run =
+        sandbox.line(&format!("run --name c --network none -v {folder}:/logs {options} --log-opt path={folder}/c.log"));
+    run.arg("-e").arg(format!("MINE={}", mine.display())).args(["busybox", "sh", "-c", script]).output().ok();
+    crate::store::settle(&sandbox);
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine\n");
+    let found =
+        sandbox.sh("for f in *.gz; do [ -f $f ] && gzip -dc $f; done | grep -c mine; true").cwd(sandbox.path("logs"));
+    assert_eq!(found.output().ok(), "0\n");
+}
+
+#[test]
 fn settings_are_checked_first_and_shown() {
     need!(userns, shell);
     let sandbox = sandbox();
@@ -317,7 +385,7 @@ fn settings_are_checked_first_and_shown() {
         ),
         (
             "--log-opt shiny=1",
-            "invalid log option `shiny`\nhint: use max-size, max-file, path, tag, label, labels-regex, env, env-regex or mode",
+            "invalid log option `shiny`\nhint: use max-size, max-file, compress, path, tag, label, labels-regex, env, env-regex or mode",
         ),
         ("--log-opt max-size=big", "log option `max-size`: invalid size `big`: use a number with k, m or g"),
         (

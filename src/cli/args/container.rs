@@ -345,7 +345,7 @@ pub(crate) struct LifecycleArgs {
     /// How output is kept: k8s-file, json-file, journald, none, passthrough
     #[arg(long, value_name = "DRIVER")]
     pub(crate) log_driver: Option<String>,
-    /// Setting of the log driver: max-size, max-file, path, tag, labels, env
+    /// Setting of the log driver: max-size, max-file, compress, path, tag, labels, env
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) log_opt: Vec<String>,
 }

@@ -16,6 +16,9 @@ pub fn rotate(current: &Path, kept: u32) -> Result<()> {
     let many = numbers.len().saturating_sub(kept as usize);
     for number in &numbers[..many] {
         fsx::remove_file(&numbered(current, *number))?;
+        fsx::remove_file(&packed(current, *number))?;
+        // Left by somebody who was killed; who is at it still will notice.
+        fsx::remove_file(&part(current, *number))?;
     }
     Ok(())
 }
@@ -29,13 +32,29 @@ pub fn older(current: &Path) -> Result<Vec<u64>> {
     };
     let mut numbers: Vec<u64> = entries.flatten().filter_map(|entry| number(name, &entry.file_name())).collect();
     numbers.sort_unstable();
+    // For a moment there are both forms of a file.
+    numbers.dedup();
     Ok(numbers)
 }
 
-/// The path of the older file with this number.
+/// The path of the older file with this number, unless it is packed.
 pub fn numbered(current: &Path, number: u64) -> PathBuf {
+    with(current, &format!(".{number}"))
+}
+
+/// Its path when it is packed.
+pub fn packed(current: &Path, number: u64) -> PathBuf {
+    with(current, &format!(".{number}.gz"))
+}
+
+/// Its path while it is being packed.
+pub fn part(current: &Path, number: u64) -> PathBuf {
+    with(current, &format!(".{number}.gz.part"))
+}
+
+fn with(current: &Path, end: &str) -> PathBuf {
     let mut path = OsString::from(current);
-    path.push(format!(".{number}"));
+    path.push(end);
     PathBuf::from(path)
 }
 
@@ -46,8 +65,9 @@ fn folder(current: &Path) -> &Path {
 fn number(name: &OsStr, entry: &OsStr) -> Option<u64> {
     let rest = entry.as_encoded_bytes().strip_prefix(name.as_encoded_bytes())?.strip_prefix(b".")?;
     let text = std::str::from_utf8(rest).ok()?;
-    // `ctr.log.07` is not ours.
-    text.parse().ok().filter(|n: &u64| n.to_string() == text)
+    let text = text.strip_suffix(".gz").unwrap_or(text);
+    // `ctr.log.07` is not ours, nor is a number that no log gets to: there must be one behind it.
+    text.parse().ok().filter(|n: &u64| *n < u64::MAX / 2 && n.to_string() == text)
 }
 
 #[cfg(test)]
@@ -58,7 +78,7 @@ mod tests {
     fn numbers_go_up_and_the_oldest_go() {
         let dir = tempfile::tempdir().unwrap();
         let current = dir.path().join("ctr.log");
-        for other in ["ctr.log.x", "ctr.log.07", "x.1", "ctr.log.", "ctr.log-1"] {
+        for other in ["ctr.log.x", "ctr.log.07", "ctr.log.18446744073709551615", "x.1", "ctr.log.", "ctr.log-1"] {
             std::fs::write(dir.path().join(other), "").unwrap();
         }
         for text in ["a", "b", "c", "d"] {
@@ -67,7 +87,15 @@ mod tests {
         }
         assert!(!current.exists());
         assert_eq!(older(&current).unwrap(), [3, 4]);
-        assert_eq!(std::fs::read_to_string(numbered(&current, 4)).unwrap(), "d");
+        for packed in ["ctr.log.2.gz", "ctr.log.3.gz", "ctr.log.5.gz.part", "ctr.log.gz"] {
+            std::fs::write(dir.path().join(packed), "").unwrap();
+        }
+        assert_eq!(older(&current).unwrap(), [2, 3, 4]);
+        std::fs::write(&current, "e").unwrap();
+        rotate(&current, 2).unwrap();
+        assert_eq!(older(&current).unwrap(), [4, 5]);
+        assert!(!packed(&current, 2).exists() && !packed(&current, 3).exists());
+        assert_eq!(std::fs::read_to_string(numbered(&current, 5)).unwrap(), "e");
         assert!(rotate(&current, 2).unwrap_err().is_missing());
         assert_eq!(older(Path::new("/nonexistent/ctr.log")).unwrap(), [0u64; 0]);
     }

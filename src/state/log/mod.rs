@@ -3,6 +3,7 @@
 //! ```text
 //! containers/<id>/log/ctr.log      the file that is written now: made at the first output, not before
 //!                     ctr.log.1    older ones after rotations, the lower number the older; numbers are never used again
+//!                     ctr.log.1.gz such a one, packed (see `pack`)
 //! ```
 //! A log is a sequence of records, each one line of the file, so that a damaged or half-written record costs itself and
 //! nothing else. Records are appended whole, by one process, the container's monitor; whoever reads takes what ends with a
@@ -11,6 +12,7 @@
 //! - `settings`: `--log-driver` and `--log-opt`, checked
 //! - `tag`: what a tag's template may say
 //! - `files`: rotation, and which file follows which
+//! - `pack`: older files as gzip
 //! - `stamp`: the time of records
 //! - `k8s`, `json`: the two formats, both directions
 //! - `journal`: the journal's socket and its entries
@@ -22,6 +24,7 @@ pub mod files;
 pub mod journal;
 pub mod json;
 pub mod k8s;
+pub mod pack;
 pub mod read;
 pub mod settings;
 pub mod stamp;

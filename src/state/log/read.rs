@@ -6,7 +6,7 @@
 //! found by the container's folder as a descriptor, so that may be moved to the trash meanwhile.
 
 use super::backward::{self, Starts};
-use super::{Format, Record, Settings, files, json, k8s};
+use super::{Format, Record, Settings, files, json, k8s, pack};
 use crate::base::{Doing, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 /// How much is read at once.
 const CHUNK: usize = 256 * 1024;
+/// See [`Reader::open`].
+const SPARE: u64 = 256 << 20;
 /// A longer line is no record, whoever wrote it.
 pub(super) const MAX_LINE: usize = 4 * 1024 * 1024;
 
@@ -43,6 +45,8 @@ pub struct Reader {
     offset: u64,
     /// The bytes up to the next newline belong to a line that is too long.
     skipping: bool,
+    /// How large an older file may become when it is unpacked.
+    limit: u64,
 }
 
 /// An open file of a log.
@@ -88,11 +92,14 @@ impl Reader {
                 (settings.file(&name).unwrap_or_default(), Some(fd))
             }
         };
-        Ok(Some(Self::at(format, path, folder)))
+        // A file is about as large as it may be, unless a rotation failed for a time.
+        let limit = settings.max_size.map_or(u64::MAX, |size| size.saturating_mul(2).saturating_add(SPARE));
+        Ok(Some(Self::at(format, path, folder, limit)))
     }
 
-    fn at(format: Format, path: PathBuf, folder: Option<OwnedFd>) -> Self {
+    fn at(format: Format, path: PathBuf, folder: Option<OwnedFd>, limit: u64) -> Self {
         Self {
+            limit,
             format,
             path,
             _folder: folder,
@@ -242,8 +249,8 @@ impl Reader {
             let next = files::older(&self.path)?.into_iter().find(|n| *n > number);
             let Some(next) = next else { return Ok(current) };
             // One that was removed just now was the oldest: look again.
-            if let Some(file) = open_file(&files::numbered(&self.path, next))? {
-                return Ok(Some(Source { file, number: Some(next) }));
+            if let Some(source) = self.open_older(next)? {
+                return Ok(Some(source));
             }
         }
     }
@@ -256,8 +263,8 @@ impl Reader {
             }
             // Between the two steps of a rotation, or nothing was ever written.
             let Some(number) = files::older(&self.path)?.pop() else { return Ok(None) };
-            if let Some(file) = open_file(&files::numbered(&self.path, number))? {
-                return Ok(Some(Source { file, number: Some(number) }));
+            if let Some(source) = self.open_older(number)? {
+                return Ok(Some(source));
             }
         }
         Ok(None)
@@ -270,7 +277,15 @@ impl Reader {
             None => number_now(&self.path, &source.file)?.unwrap_or(u64::MAX),
         };
         let Some(number) = files::older(&self.path)?.into_iter().rfind(|n| *n < number) else { return Ok(None) };
-        let file = open_file(&files::numbered(&self.path, number))?;
+        self.open_older(number)
+    }
+
+    /// `None` for one that has been removed. In this order: a file is packed before the plain one goes.
+    fn open_older(&self, number: u64) -> Result<Option<Source>> {
+        let file = match open_file(&files::numbered(&self.path, number))? {
+            None => pack::unpack(&files::packed(&self.path, number), self.limit)?,
+            plain => plain,
+        };
         Ok(file.map(|file| Source { file, number: Some(number) }))
     }
 
@@ -290,8 +305,12 @@ fn number_now(path: &Path, file: &File) -> Result<Option<u64>> {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(e).doing(|| format!("look at `{}`", path.display())),
     }
-    let is_own = |number: &u64| std::fs::metadata(files::numbered(path, *number)).is_ok_and(|m| id(&m) == own);
-    let found = files::older(path)?.into_iter().find(is_own);
+    let is_own = |number: &u64| {
+        std::fs::metadata(files::numbered(path, *number)).is_ok_and(|m| id(&m) == own)
+            || pack::origin(&files::packed(path, *number)) == Some(own)
+    };
+    // From the end: an inode that is free again gets used, so an earlier file that was packed may have had the same.
+    let found = files::older(path)?.into_iter().rfind(is_own);
     // The folder may be gone altogether, with the container: then this file stays the last one.
     Ok(found.or_else(|| path.parent().is_some_and(Path::exists).then_some(0)))
 }

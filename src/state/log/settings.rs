@@ -69,6 +69,8 @@ pub struct Settings {
     pub max_size: Option<u64>,
     /// How many files there may be, at least 1.
     pub max_files: u32,
+    /// `compress`: older files are packed.
+    pub compress: bool,
     /// `path`: the file, absolute, instead of the one in the container's folder.
     pub path: Option<PathBuf>,
     /// `tag`: a Go template, as given.
@@ -121,7 +123,7 @@ impl Settings {
         let driver = driver.filter(|d| !d.is_empty()).map_or(Ok(Driver::K8sFile), Driver::parse)?;
         if let Some(unknown) = options.keys().find(|name| !OPTIONS.contains(&name.as_str())) {
             return Err(Error::usage(format!("invalid log option `{unknown}`"))
-                .hint("use max-size, max-file, path, tag, label, labels-regex, env, env-regex or mode"));
+                .hint("use max-size, max-file, compress, path, tag, label, labels-regex, env, env-regex or mode"));
         }
         let get = |name: &str| options.get(name).map(String::as_str);
         let list = |name: &str| -> Vec<String> {
@@ -129,9 +131,6 @@ impl Settings {
             words.filter(|w| !w.is_empty()).map(str::to_owned).collect()
         };
         check_mode(get("mode"), get("max-buffer-size"))?;
-        if get("compress").is_some_and(|c| !matches!(c, "false" | "0")) && driver != Driver::Local {
-            return Err(Error::unsupported("log option `compress`: not supported yet"));
-        }
         for name in ["env-regex", "labels-regex"] {
             if options.contains_key(name) {
                 expression(get(name)).map_err(|e| e.step(format!("log option `{name}`")))?;
@@ -139,10 +138,13 @@ impl Settings {
         }
         get("tag").map_or(Ok(()), tag::check).map_err(|e| e.step("log option `tag`"))?;
         let local = driver == Driver::Local;
+        let max_size = get("max-size").map_or(Ok(local.then_some(20_000_000)), size)?;
+        let max_files = get("max-file").map_or(Ok(if local { 5 } else { 1 }), count)?;
         Ok(Self {
             driver,
-            max_size: get("max-size").map_or(Ok(local.then_some(20_000_000)), size)?,
-            max_files: get("max-file").map_or(Ok(if local { 5 } else { 1 }), count)?,
+            max_size,
+            max_files,
+            compress: compress(get("compress"), local, max_size.is_some() && max_files > 1)?,
             path: get("path").map(path).transpose()?,
             tag: get("tag").filter(|t| !t.is_empty()).map(str::to_owned),
             labels: [list("label"), list("labels")].concat(),
@@ -231,6 +233,20 @@ fn check_mode(mode: Option<&str>, buffer: Option<&str>) -> Result<()> {
     buffer.map_or(Ok(()), |b| parse_bytes(b).map(drop).map_err(|e| e.step("log option `max-buffer-size`")))
 }
 
+/// Whether older files are packed; `rotates` is true if there are any.
+fn compress(given: Option<&str>, default: bool, rotates: bool) -> Result<bool> {
+    match given {
+        None | Some("") => Ok(default && rotates),
+        Some("1" | "t" | "T" | "TRUE" | "true" | "True") if rotates => Ok(true),
+        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => {
+            Err(Error::usage("log option `compress`: it needs `max-size`, and a `max-file` of 2 or more")
+                .hint("only files that are full are packed"))
+        }
+        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+        Some(other) => Err(Error::usage(format!("log option `compress`: invalid value `{other}`: use true or false"))),
+    }
+}
+
 /// docker and podman count in powers of 1000 here; -1 and 0 mean no limit.
 fn size(text: &str) -> Result<Option<u64>> {
     if matches!(text, "-1" | "0" | "") {
@@ -289,6 +305,12 @@ mod tests {
         assert_eq!((s.labels.as_slice(), s.tag.as_deref()), (&["a".to_owned(), "b".to_owned()][..], Some("x")));
         assert_eq!(new("", &[("max-size", "1000")]).unwrap().rotation(), Some((500, 1)));
         assert_eq!(new("local", &[]).unwrap().rotation(), Some((20_000_000, 4)));
+        let rotating = [("max-size", "1m"), ("max-file", "2")];
+        for (driver, given, packs) in
+            [("json-file", "", false), ("json-file", "true", true), ("local", "", true), ("local", "false", false)]
+        {
+            assert_eq!(new(driver, &[&rotating[..], &[("compress", given)]].concat()).unwrap().compress, packs);
+        }
         assert_eq!(new("", &[("path", "/x/y")]).unwrap().file(Path::new("/c")).unwrap(), Path::new("/x/y"));
         assert_eq!(new("none", &[]).unwrap().file(Path::new("/c")), None);
         for (text, bytes) in [("1k", 1000), ("1.5kB", 1500), ("2MiB", 2_000_000), ("7", 7), ("1g", 1_000_000_000)] {
@@ -316,7 +338,12 @@ mod tests {
                 ("env-regex", "("),
                 "log option `env-regex`: invalid expression `(`: found open group without closing ')'",
             ),
-            ("json-file", ("compress", "true"), "log option `compress`: not supported yet"),
+            (
+                "json-file",
+                ("compress", "true"),
+                "log option `compress`: it needs `max-size`, and a `max-file` of 2 or more",
+            ),
+            ("", ("compress", "much"), "log option `compress`: invalid value `much`: use true or false"),
         ] {
             assert_eq!(new(driver, &[option]).unwrap_err().to_string(), message);
         }

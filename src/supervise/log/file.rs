@@ -1,6 +1,7 @@
 //! A log in files: records are collected in a buffer and appended by one write(2) each time, the file is changed when it
 //! is full.
 
+use super::packer::Packer;
 use crate::base::fsx;
 use crate::base::units::boot_nanos;
 use crate::state::log::{Format, Settings, Stream, files, json, k8s};
@@ -21,6 +22,10 @@ pub(super) struct FileLog {
     encoder: Encoder,
     /// When a file is full, and how many older ones stay.
     rotation: Option<(u64, u32)>,
+    /// Packs the older ones.
+    packer: Option<Packer>,
+    /// It is in a place of the user's.
+    stays: bool,
     current: Option<Current>,
     lines: [Line; 2],
     buffer: Vec<u8>,
@@ -63,6 +68,8 @@ impl FileLog {
             path: settings.file(folder)?,
             encoder,
             rotation: settings.rotation(),
+            stays: settings.path.is_some(),
+            packer: settings.compress.then(Packer::default),
             current: None,
             lines: Default::default(),
             buffer: Vec::new(),
@@ -87,6 +94,13 @@ impl FileLog {
         let kept = json::cut_character(rest);
         line.cut.extend_from_slice(&rest[rest.len() - kept..]);
         self.append(time, stream, &rest[..rest.len() - kept]);
+    }
+
+    /// See [`super::Log::close`]. Files in a place of the user's stay in any case.
+    pub(super) fn close(&mut self, keep: bool) {
+        if keep || !self.stays {
+            self.packer.as_ref().into_iter().for_each(|packer| packer.end(keep));
+        }
     }
 
     pub(super) fn end_run(&mut self, time: &[u8]) {
@@ -141,7 +155,9 @@ impl FileLog {
         {
             self.current = None;
             // If it cannot be renamed, the old file simply grows on.
-            let _ = files::rotate(&self.path, kept);
+            if files::rotate(&self.path, kept).is_ok() {
+                self.packer.as_mut().into_iter().for_each(|packer| packer.start(&self.path));
+            }
         }
         self.open().ok_or(records.len())?;
         let Some(current) = &mut self.current else { return Err(records.len()) };

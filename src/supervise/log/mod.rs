@@ -6,6 +6,7 @@
 
 mod file;
 mod journal;
+mod packer;
 
 use crate::base::Result;
 use crate::state::log::journal::SOCKET;
@@ -65,6 +66,13 @@ impl Log {
             Sink::Nowhere => {}
             Sink::File(log) => log.write(self.stamper.now(), stream, bytes),
             Sink::Journal(log) => log.write(stream, bytes),
+        }
+    }
+
+    /// The container has ended for good: what is still done for the log is waited for if it is kept, else ended.
+    pub fn close(&mut self, keep: bool) {
+        if let Sink::File(log) = &mut self.sink {
+            log.close(keep);
         }
     }
 

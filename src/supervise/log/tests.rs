@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::spec::ContainerOptions;
-use crate::state::log::{Content, Next, Reader, files};
+use crate::state::log::{Content, Next, Reader, files, pack};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +67,8 @@ enum Step {
     Killed,
     /// A follower looks.
     Look,
+    /// What is full is packed.
+    Pack,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -82,6 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::EndRun),
         1 => Just(Step::Killed),
         2 => Just(Step::Look),
+        1 => Just(Step::Pack),
     ];
     proptest::collection::vec(step, 0..40)
 }
@@ -109,6 +112,7 @@ proptest! {
                     log.end_run();
                     log = open(&options, dir.path());
                 }
+                Step::Pack => pack::pack_older(&dir.path().join("log/ctr.log")).unwrap(),
                 Step::Look => {
                     read_on(&mut follower, &mut seen);
                     for stream in Stream::ALL {
@@ -130,6 +134,9 @@ proptest! {
         let options = options("k8s-file", &[("max-size", "700"), ("max-file", "1000")]);
         let mut log = open(&options, dir.path());
         text.as_bytes().chunks(cut).for_each(|piece| log.write(Stream::Stdout, piece));
+        if lines % 2 == 0 {
+            pack::pack_older(&dir.path().join("log/ctr.log")).unwrap();
+        }
         let mut reader = reader(&options, dir.path());
         reader.seek_last(lines).unwrap();
         let mut found = [Vec::new(), Vec::new()];
@@ -191,6 +198,47 @@ fn a_reader_in_another_thread_misses_nothing_while_files_change() {
     });
     assert!(seen[0] == expected);
     assert!(files::older(&dir.path().join("log/ctr.log")).unwrap().len() > 50);
+}
+
+#[test]
+fn a_follower_misses_nothing_while_files_are_packed_under_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options("json-file", &[("max-size", "20k"), ("max-file", "1000")]);
+    let current = dir.path().join("log/ctr.log");
+    let mut expected = Vec::new();
+    let done = AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let follower = scope.spawn(|| {
+            let mut reader = reader(&options, dir.path());
+            let mut streams = [Vec::new(), Vec::new()];
+            loop {
+                let over = done.load(Ordering::SeqCst);
+                read_on(&mut reader, &mut streams);
+                if over {
+                    return streams;
+                }
+            }
+        });
+        // A follower's own file is packed and gone each time, its inode used again.
+        let packer = scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                pack::pack_older(&current).unwrap();
+            }
+        });
+        let mut log = open(&options, dir.path());
+        for i in 0..20_000 {
+            let line = format!("line {i} {}\n", "x".repeat(i % 40));
+            log.write(Stream::Stdout, line.as_bytes());
+            expected.extend_from_slice(line.as_bytes());
+        }
+        done.store(true, Ordering::SeqCst);
+        packer.join().unwrap();
+        follower.join().unwrap()
+    });
+    assert!(seen[0] == expected);
+    pack::pack_older(&current).unwrap();
+    assert!(!files::numbered(&current, 1).exists() && files::packed(&current, 1).exists());
+    assert!(read_all(&options, dir.path())[0] == expected);
 }
 
 #[test]
