@@ -7,16 +7,25 @@ use crate::image::Platform;
 use crate::runtime::cgroup;
 use crate::state::Entry;
 use crate::store::Store;
-use crate::userns;
+use crate::userns::{self, IdRange};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The document of `version`.
+/// What containers log with unless they are told otherwise.
+const DEFAULT_LOG_DRIVER: &str = "k8s-file";
+
+/// The document of `version`. What runr does not have, an interface over the network and a Go compiler, is empty.
 pub fn version() -> Value {
     let platform = Platform::host();
     let own = json!({
         "Platform": {"Name": "runr"},
         "Version": env!("CARGO_PKG_VERSION"),
+        "APIVersion": "",
+        "GitCommit": "",
+        "GoVersion": "",
+        "BuildTime": "",
+        "BuiltTime": "",
+        "Built": 0,
         "Os": platform.os,
         "Arch": platform.architecture,
         "OsArch": platform.to_string(),
@@ -35,8 +44,13 @@ pub fn info(store: &Store) -> Result<Value> {
     let images = store.images()?.len();
     let platform = Platform::host();
     let root = store.paths().root().to_string_lossy().into_owned();
-    let (memory_total, memory_free) = memory();
-    let (cpus, name, distribution) = (cpus(), host_name(), distribution());
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let [memory_total, memory_free, swap_total, swap_free] =
+        ["MemTotal", "MemAvailable", "SwapTotal", "SwapFree"].map(|name| bytes(&memory, name));
+    let (cpus, name, release) = (cpus(), host_name(), os_release());
+    let distribution = release_field(&release, "PRETTY_NAME").unwrap_or("Linux");
+    let [id, release, codename] =
+        ["ID", "VERSION_ID", "VERSION_CODENAME"].map(|field| release_field(&release, field).unwrap_or_default());
     let groups = Groups::look();
     let file_system = store.file_system(&map).ok();
     let overlay = file_system.as_ref().is_some_and(|f| f.overlay_upper);
@@ -52,7 +66,7 @@ pub fn info(store: &Store) -> Result<Value> {
         "Images": images,
         "Driver": if overlay { "overlay" } else { "copy" },
         "DriverStatus": file_system,
-        "LoggingDriver": "json-file",
+        "LoggingDriver": DEFAULT_LOG_DRIVER,
         "KernelVersion": kernel(),
         "OperatingSystem": distribution,
         "OSType": platform.os,
@@ -67,15 +81,21 @@ pub fn info(store: &Store) -> Result<Value> {
         "Warnings": null,
         "Host": {
             "Arch": platform.architecture,
-            "Os": platform.os,
+            "OS": platform.os,
             "Kernel": kernel(),
             "Hostname": name,
-            "Distribution": distribution,
+            "Distribution": {"Distribution": id, "Version": release, "Codename": codename},
             "CPUs": cpus,
             "MemTotal": memory_total,
             "MemFree": memory_free,
-            "Security": {"Rootless": rootless, "SECCOMPEnabled": true},
-            "IDMappings": {"UIDMap": map.uids, "GIDMap": map.gids},
+            "SwapTotal": swap_total,
+            "SwapFree": swap_free,
+            "EventLogger": "file",
+            "LogDriver": DEFAULT_LOG_DRIVER,
+            "OCIRuntime": {"Name": "runr", "Package": "", "Path": executable(), "Version": env!("CARGO_PKG_VERSION")},
+            "ServiceIsRemote": false,
+            "Security": {"Rootless": rootless, "SECCOMPEnabled": true, "AppArmorEnabled": false, "SELinuxEnabled": false},
+            "IDMappings": {"UIDMap": ranges(&map.uids), "GIDMap": ranges(&map.gids)},
         },
         "Store": {
             "GraphRoot": root,
@@ -83,7 +103,7 @@ pub fn info(store: &Store) -> Result<Value> {
             "ContainerStore": {"Number": all, "Running": running, "Paused": 0, "Stopped": stopped},
             "ImageStore": {"Number": images},
         },
-        "Version": {"Version": env!("CARGO_PKG_VERSION"), "OsArch": platform.to_string()},
+        "Version": {"Version": env!("CARGO_PKG_VERSION"), "Os": platform.os, "OsArch": platform.to_string()},
     });
     groups.add_to(&mut document);
     Ok(document)
@@ -151,27 +171,30 @@ fn is_writable(path: &Path) -> bool {
     nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
-/// Total and available bytes (proc_meminfo(5)).
-fn memory() -> (u64, u64) {
-    parse_memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
+/// A line of proc_meminfo(5) in bytes.
+fn bytes(meminfo: &str, name: &str) -> u64 {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-fn parse_memory(text: &str) -> (u64, u64) {
-    let bytes = |name: &str| {
-        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
-    };
-    (bytes("MemTotal"), bytes("MemAvailable"))
-}
-
-fn distribution() -> String {
+/// os-release(5).
+fn os_release() -> String {
     let read = |path| std::fs::read_to_string(path).ok();
-    let text = read("/etc/os-release").or_else(|| read("/usr/lib/os-release")).unwrap_or_default();
-    pretty_name(&text).unwrap_or("Linux").to_owned()
+    read("/etc/os-release").or_else(|| read("/usr/lib/os-release")).unwrap_or_default()
 }
 
-fn pretty_name(os_release: &str) -> Option<&str> {
-    os_release.lines().find_map(|l| l.strip_prefix("PRETTY_NAME=")).map(|v| v.trim_matches(['"', '\'']))
+fn release_field<'a>(os_release: &'a str, name: &str) -> Option<&'a str> {
+    let value = os_release.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
+    value.map(|v| v.trim_matches(['"', '\'']))
+}
+
+fn executable() -> String {
+    std::env::current_exe().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// An id map in podman's words.
+fn ranges(ranges: &[IdRange]) -> Vec<Value> {
+    ranges.iter().map(|r| json!({"ContainerID": r.inside, "HostID": r.outside, "Size": r.count})).collect()
 }
 
 #[cfg(test)]
@@ -180,8 +203,11 @@ mod tests {
 
     #[test]
     fn facts_are_parsed() {
-        assert_eq!(parse_memory("MemTotal:  10 kB\nMemFree: 1 kB\nMemAvailable:    5 kB\n"), (10240, 5120));
-        assert_eq!(pretty_name("NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n"), Some("Debian GNU/Linux 12"));
+        let memory = "MemTotal:  10 kB\nMemFree: 1 kB\nMemAvailable:    5 kB\n";
+        assert_eq!(["MemTotal", "MemAvailable", "SwapFree"].map(|name| bytes(memory, name)), [10240, 5120, 0]);
+        let release = "NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12\"\nVERSION_ID=12\nID=debian\n";
+        assert_eq!(release_field(release, "PRETTY_NAME"), Some("Debian GNU/Linux 12"));
+        assert_eq!(release_field(release, "ID"), Some("debian"));
         assert_eq!(version()["Client"]["Version"], env!("CARGO_PKG_VERSION"));
     }
 }

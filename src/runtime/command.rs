@@ -61,6 +61,9 @@ pub(super) fn await_go(channel: &Channel) -> Result<()> {
     }
 }
 
+/// Where a command is looked for that has no `PATH`.
+pub(super) const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// The stage `__exec`: goes on where [`Command::hand_over`] left off, in a fresh image of this program. Returns the exit status of a
 /// failure.
 pub fn resume(args: Vec<OsString>) -> i32 {
@@ -76,7 +79,7 @@ pub fn resume(args: Vec<OsString>) -> i32 {
         let c_string =
             |bytes| CString::new(bytes).map_err(|_| Error::new(Kind::Bug, "an argument contains a NUL byte"));
         let args: Vec<CString> = words.map(c_string).collect::<Result<_>>()?;
-        let search_path = std::env::var("PATH").unwrap_or_default();
+        let search_path = std::env::var("PATH").unwrap_or_else(|_| SEARCH_PATH.to_owned());
         let pair = |(name, value): (OsString, OsString)| {
             let mut bytes = name.into_vec();
             bytes.push(b'=');

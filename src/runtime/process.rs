@@ -2,7 +2,7 @@
 //! capabilities, system call filter, and last the search for the program.
 
 use super::caps;
-use super::command::{Command, c_strings};
+use super::command::{Command, SEARCH_PATH, c_strings};
 use super::plan::{Plan, ProcessPlan};
 use super::seccomp::Program;
 use crate::base::{Doing, Error, Kind, Result};
@@ -86,8 +86,7 @@ pub(super) fn prepare(setting: &Setting<'_>, own_exe: Option<OwnedFd>) -> Result
         install_filter(setting)?;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(process.umask));
-    let search_path =
-        env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned();
+    let search_path = env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or(SEARCH_PATH).to_owned();
     Ok(Command {
         args: c_strings(&process.args, "argument")?,
         env: c_strings(&env, "environment variable")?,

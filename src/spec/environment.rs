@@ -14,8 +14,10 @@ pub(super) fn environment(image: &Execution, options: &ContainerOptions, hostnam
         set(&mut env, defaults::TERM);
     }
     set(&mut env, defaults::CONTAINER);
+    let kept = |pair: &&String| !options.unset_env.iter().any(|n| name(pair) == n);
+    // podman takes runr's own ones away, too, when they are named; with all of them the command keeps its PATH.
+    env.retain(|pair| kept(&pair));
     if !options.unset_env_all {
-        let kept = |pair: &&String| !options.unset_env.iter().any(|n| name(pair) == n);
         image.env.iter().filter(kept).for_each(|pair| set(&mut env, pair));
     }
     for pair in &options.env_merge {

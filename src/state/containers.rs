@@ -303,7 +303,7 @@ impl Containers {
         match (found.next(), found.next()) {
             (Some(id), None) => Ok(id),
             (Some(_), Some(_)) => {
-                Err(Error::conflict(format!("more than one container has an id that starts with `{word}`"))
+                Err(Error::usage(format!("more than one container has an id that starts with `{word}`"))
                     .hint("give more digits, or the name"))
             }
             _ => Err(missing()),

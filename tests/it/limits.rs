@@ -102,7 +102,7 @@ fn a_limit_that_cannot_hold_is_refused() {
     sandbox.line("run -d --name c --network none --cgroups disabled busybox sleep 1000").output().ok();
     let stderr = sandbox.line("update --pids-limit 5 c").output().fails(125);
     assert!(stderr.starts_with("runr: the container runs without a cgroup of its own\nhint: "), "{stderr}");
-    assert_eq!(sandbox.runr(["inspect", "--format", "{{.HostConfig.PidsLimit}}", "c"]).output().ok(), "<no value>\n");
+    assert_eq!(sandbox.runr(["inspect", "--format", "{{.HostConfig.PidsLimit}}", "c"]).output().ok(), "<nil>\n");
     assert!(sandbox.line("pause c").output().fails(125).contains("pausing needs a cgroup"));
 }
 

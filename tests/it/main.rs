@@ -47,6 +47,7 @@ mod nomap;
 mod nss;
 mod others;
 mod parallel;
+mod parity;
 mod powercut;
 mod protocol;
 mod ps;

@@ -3,7 +3,7 @@
 use super::Fault;
 use super::functions;
 use super::parse::{Base, Branch, Command, Node, Operand, Pipeline};
-use super::value::{entries, field, method_map, print, truth, type_name};
+use super::value::{Kind, entries, field, kind, method_map, nil, print, truth, type_name};
 use serde_json::Value;
 
 /// The most text that one template makes: `range` in `range` multiplies.
@@ -212,7 +212,13 @@ impl Machine {
                         value = found;
                         continue;
                     }
-                    None => format!("map has no entry for key \"{name}\""),
+                    None => match kind(map) {
+                        // Whatever follows a value that is not there is not there either.
+                        Some(Kind::Map | Kind::NilMap | Kind::NoValue) => return Ok(nil(Kind::NoValue)),
+                        Some(Kind::NilPointer) => format!("nil pointer evaluating interface {{}}.{name}"),
+                        Some(Kind::NilList) => format!("can't evaluate field {name} in type []interface {{}}"),
+                        None => format!("map has no entry for key \"{name}\""),
+                    },
                 },
                 Value::Null => format!("nil pointer evaluating interface {{}}.{name}"),
                 other => format!("can't evaluate field {name} in type {}", type_name(other)),

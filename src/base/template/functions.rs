@@ -1,7 +1,7 @@
 //! The functions of a template: Go's own and docker's.
 
 use super::printf::printf;
-use super::value::{compare, json, print, truth, type_name};
+use super::value::{compare, json, plain, print, shown, truth, type_name};
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
 
@@ -53,6 +53,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, header: bool) -> Result<Va
     if header && matches!(name, "json" | "split" | "join" | "title" | "lower" | "upper" | "truncate" | "pad") {
         return Ok(arguments.into_iter().next().unwrap_or_default());
     }
+    let arguments = if name == "json" { arguments } else { arguments.into_iter().map(plain).collect() };
     apply(name, &arguments).map_err(|text| format!("error calling {name}: {text}"))
 }
 
@@ -180,7 +181,7 @@ fn length(value: &Value) -> Result<usize, String> {
     match value {
         Value::String(s) => Ok(s.len()),
         Value::Array(a) => Ok(a.len()),
-        Value::Object(o) => Ok(o.len()),
+        Value::Object(o) => Ok(shown(o).count()),
         // Go prints a list or a map that nobody set as null, too.
         Value::Null => Ok(0),
         other => Err(format!("len of type {}", type_name(other))),
@@ -212,7 +213,7 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
 
 /// What Go's map has for a missing key, the zero of its type: an empty text in one of texts, such as labels.
 fn zero(map: &Map<String, Value>) -> Value {
-    if map.values().all(Value::is_string) { "".into() } else { Value::Null }
+    if shown(map).all(|(_, value)| value.is_string()) { "".into() } else { Value::Null }
 }
 
 fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {

@@ -17,7 +17,7 @@ mod printf;
 mod value;
 
 pub(crate) use functions::query_escape;
-pub(crate) use value::{add_fields, method, sorted, with_fields};
+pub(crate) use value::{Kind, add_fields, mark_map, method, nil, sorted, with_fields};
 
 use crate::base::{Error, Result};
 use serde_json::Value;
@@ -76,7 +76,7 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     fn data() -> Value {
         json!({
@@ -156,6 +156,38 @@ mod tests {
             ),
             ("{{printf \"%d %s\" .Name}}", "%!d(string=web) %!s(MISSING)"),
             ("{{print 1 2 \"x\" \"y\"}} {{html \"<a>\"}} {{urlquery \"a b\"}}", "1 2xy &lt;a&gt; a+b"),
+        ] {
+            assert_eq!(render(template), text, "{template}");
+        }
+    }
+
+    #[test]
+    fn what_go_knows_of_types() {
+        let mut labels = Map::from_iter([("a.b".to_owned(), "c".into())]);
+        mark_map(&mut labels);
+        let data = json!({
+            "Labels": labels, "Map": nil(Kind::NilMap), "List": nil(Kind::NilList), "Pointer": nil(Kind::NilPointer),
+        });
+        let render = |template: &str| match Template::parse(template).and_then(|t| t.render(&data)) {
+            Ok(text) => text,
+            Err(e) => format!("ERROR {e}"),
+        };
+        for (template, text) in [
+            ("{{.Map}} {{.List}} {{.Pointer}} {{.Labels}}", "map[] [] <nil> map[a.b:c]"),
+            ("{{json .Map}} {{json .List}} {{json .Pointer}} {{json .Labels}}", r#"null null null {"a.b":"c"}"#),
+            ("{{len .Map}}{{len .List}}{{len .Labels}}[{{join .List \",\"}}]", "001[]"),
+            (
+                "{{range .Map}}x{{end}}{{range .List}}x{{else}}none{{end}}{{range $k, $v := .Labels}}{{$k}}{{end}}",
+                "nonea.b",
+            ),
+            ("{{if .Map}}x{{end}}{{if .List}}x{{end}}{{if .Pointer}}x{{end}}{{if .Labels}}yes{{end}}", "yes"),
+            ("{{.Labels.no}} {{.Labels.no.further}} {{.Map.no}}", "<no value> <no value> <no value>"),
+            ("[{{index .Labels \"no\"}}] {{index .Labels \"a.b\"}} [{{index .Map \"no\"}}]", "[] c []"),
+            ("{{printf \"%v %v\" .List .Pointer}} {{or .List \"d\"}}", "[] <nil> d"),
+            (
+                "{{.Pointer.X}}",
+                "ERROR template parsing error: template: :1:10: executing \"\" at <.Pointer.X>: nil pointer evaluating interface {}.X",
+            ),
         ] {
             assert_eq!(render(template), text, "{template}");
         }

@@ -8,6 +8,51 @@ const ALSO: &str = "\0also";
 /// Key of the map behind a method.
 const METHOD: &str = "\0method";
 
+/// Key of what a Go type says of an object beyond its entries, a [`Kind`] as a number: no text from outside can be one here.
+const KIND: &str = "\0kind";
+
+/// What JSON does not tell of a Go value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A map: a key that is not there has no value, which is no mistake as a wrong field is.
+    Map,
+    /// A map that nobody made.
+    NilMap,
+    /// A list that nobody made.
+    NilList,
+    /// A pointer to nothing.
+    NilPointer,
+    /// What a map has for a missing key.
+    NoValue,
+}
+
+const KINDS: [Kind; 5] = [Kind::Map, Kind::NilMap, Kind::NilList, Kind::NilPointer, Kind::NoValue];
+
+/// Marks an object as a map.
+pub(crate) fn mark_map(object: &mut Map<String, Value>) {
+    object.insert(KIND.to_owned(), (Kind::Map as u8).into());
+}
+
+/// A value of `kind` without entries: `null` as JSON, and what Go prints for it in a template.
+pub(crate) fn nil(kind: Kind) -> Value {
+    Value::Object(Map::from_iter([(KIND.to_owned(), (kind as u8).into())]))
+}
+
+/// What is known of an object's type.
+pub(super) fn kind(object: &Map<String, Value>) -> Option<Kind> {
+    KINDS.get(usize::try_from(object.get(KIND)?.as_u64()?).ok()?).copied()
+}
+
+/// The value as functions take it: what nobody made is empty.
+pub(super) fn plain(value: Value) -> Value {
+    match value.as_object().and_then(kind) {
+        None | Some(Kind::Map) => value,
+        Some(Kind::NilMap) => Value::Object(Map::new()),
+        Some(Kind::NilList) => Value::Array(Vec::new()),
+        Some(Kind::NilPointer | Kind::NoValue) => Value::Null,
+    }
+}
+
 /// `shown` with fields that are only found when a template names them, as what a Go type has beside what it marshals.
 pub(crate) fn with_fields(mut shown: Map<String, Value>, also: Map<String, Value>) -> Value {
     add_fields(&mut shown, also);
@@ -38,8 +83,13 @@ pub(super) fn method_map(value: &Value) -> Option<&Map<String, Value>> {
 }
 
 /// What of an object is shown, as it comes.
-fn shown(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
-    map.iter().filter(|(key, value)| *key != ALSO || !value.is_object())
+pub(super) fn shown(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let is_hidden = |key: &str, value: &Value| match key {
+        ALSO => value.is_object(),
+        KIND => value.is_number(),
+        _ => false,
+    };
+    map.iter().filter(move |(key, value)| !is_hidden(key, value))
 }
 
 /// The object without what is not shown, its keys in order, as Go marshals a map.
@@ -58,7 +108,13 @@ pub(super) fn print(value: &Value) -> String {
         Value::Bool(b) => b.to_string(),
         Value::Number(n) => n.to_string(),
         Value::Array(list) => format!("[{}]", list.iter().map(print).collect::<Vec<_>>().join(" ")),
-        Value::Object(_) => {
+        Value::Object(map) => {
+            match kind(map) {
+                Some(Kind::NilList) => return "[]".to_owned(),
+                Some(Kind::NilPointer) => return "<nil>".to_owned(),
+                Some(Kind::NoValue) => return "<no value>".to_owned(),
+                _ => {}
+            }
             let pairs = entries(value).unwrap_or_default();
             let pairs: Vec<String> = pairs.iter().map(|(k, v)| format!("{}:{}", print(k), print(v))).collect();
             format!("map[{}]", pairs.join(" "))
@@ -70,6 +126,7 @@ pub(super) fn print(value: &Value) -> String {
 pub(super) fn json(value: &Value) -> String {
     match value {
         Value::Array(list) => format!("[{}]", list.iter().map(json).collect::<Vec<_>>().join(",")),
+        Value::Object(map) if !matches!(kind(map), None | Some(Kind::Map)) => "null".to_owned(),
         Value::Object(map) => {
             let pairs: Vec<String> =
                 shown(map).map(|(k, v)| format!("{}:{}", Value::String(k.clone()), json(v))).collect();
@@ -87,7 +144,7 @@ pub(super) fn truth(value: &Value) -> bool {
         Value::Number(n) => n.as_f64() != Some(0.0),
         Value::String(s) => !s.is_empty(),
         Value::Array(a) => !a.is_empty(),
-        Value::Object(o) => !o.is_empty(),
+        Value::Object(o) => o.contains_key(ALSO) || shown(o).next().is_some(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::output::time;
 use super::super::{Context, Exit, typed};
 use crate::base::{Error, Result, units};
 use crate::image::Reference;
-use crate::ops::image_list::{self, Filter};
+use crate::ops::image_list::{self, Filter, names_fit};
 use crate::store::{ImageSummary, Store};
 use clap::ArgMatches;
 use jiff::Timestamp;
@@ -34,8 +34,13 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let images = image_list::list(&store, &filters)?;
     let mut lines: Vec<Line<'_>> = images.iter().flat_map(|image| lines_of(image, args.digests)).collect();
     if let Some(name) = &args.name {
-        let (repository, tag) = wanted(name)?;
-        lines.retain(|l| l.repository == repository && tag.as_deref().is_none_or(|t| t == l.tag));
+        if name.contains(['*', '?']) {
+            let fits = |l: &Line<'_>| format!("{}:{}", l.repository, l.tag).parse().is_ok_and(|n| names_fit(name, &n));
+            lines.retain(fits);
+        } else {
+            let (repository, tag) = wanted(name)?;
+            lines.retain(|l| l.repository == repository && tag.as_deref().is_none_or(|t| t == l.tag));
+        }
     }
     sort(&mut lines, &args.sort)?;
     context.out.text(&print(&lines, &args)?)?;

@@ -3,11 +3,12 @@
 use super::super::args::system::InfoArgs;
 use super::super::output::document;
 use super::super::{Context, Exit, typed};
+use crate::base::template::{add_fields, with_fields};
 use crate::base::{Result, units};
 use crate::ops::info;
 use crate::store::Store;
 use clap::ArgMatches;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What `info` prints, as labels and places in the document.
 const LINES: [(&str, &str); 14] = [
@@ -33,10 +34,64 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let store = Store::open(&context.config.root)?;
     let found = info::info(&store)?;
     match &args.format {
-        Some(format) => context.out.text(&document::formatted(&found, format)?)?,
+        Some(format) => context.out.text(&document::formatted(&with_podmans(found), format)?)?,
         None => context.out.text(&plain(&found))?,
     }
     Ok(Exit::OK)
+}
+
+/// podman's parts of the document: its templates have Go's names, its JSON others.
+fn with_podmans(mut document: Value) -> Value {
+    let Value::Object(map) = &mut document else { return document };
+    for part in ["Host", "Store", "Version"] {
+        let Some(value) = map.remove(part) else { continue };
+        map.insert(part.to_lowercase(), if part == "Version" { value.clone() } else { respelled(&value) });
+        // What a template shows of it as JSON is podman's spelling, too.
+        add_fields(map, Map::from_iter([(part.to_owned(), doubled(value, part != "Version"))]));
+    }
+    document
+}
+
+/// An object with podman's JSON names, in which a template finds Go's.
+fn doubled(value: Value, respell: bool) -> Value {
+    match value {
+        Value::Object(map) if respell => {
+            let shown = map.iter().map(|(key, value)| (json_name(key), respelled(value))).collect();
+            with_fields(shown, map.into_iter().map(|(key, value)| (key, doubled(value, true))).collect())
+        }
+        Value::Array(list) => list.into_iter().map(|value| doubled(value, respell)).collect(),
+        other => other,
+    }
+}
+
+fn respelled(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (json_name(key), respelled(value))).collect(),
+        Value::Array(list) => list.iter().map(respelled).collect(),
+        other => other.clone(),
+    }
+}
+
+/// podman's name in JSON for a field of Go's.
+fn json_name(field: &str) -> String {
+    let odd = [
+        ("AppArmorEnabled", "apparmorEnabled"),
+        ("ContainerID", "container_id"),
+        ("GIDMap", "gidmap"),
+        ("HostID", "host_id"),
+        ("IDMappings", "idMappings"),
+        ("OCIRuntime", "ociRuntime"),
+        ("OS", "os"),
+        ("CPUs", "cpus"),
+        ("SECCOMPEnabled", "seccompEnabled"),
+        ("SELinuxEnabled", "selinuxEnabled"),
+        ("UIDMap", "uidmap"),
+    ];
+    if let Some((_, name)) = odd.iter().find(|(go, _)| *go == field) {
+        return (*name).to_owned();
+    }
+    let mut letters = field.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 fn plain(found: &Value) -> String {

@@ -4,13 +4,13 @@ use super::super::args::system::{ContainerInspectArgs, ImageInspectArgs, Inspect
 use super::super::output::document;
 use super::super::{Context, Exit, typed};
 use super::select;
-use crate::base::template::{Template, add_fields};
+use crate::base::template::{Kind as Nil, Template, add_fields, mark_map, nil};
 use crate::base::{Error, Kind, Result};
 use crate::image::Platform;
 use crate::ops::{container_inspect, image_list};
 use crate::store::Store;
 use clap::ArgMatches;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// What is to be shown of which objects.
 struct Query {
@@ -99,7 +99,7 @@ fn one(store: &Store, name: &str, query: &Query) -> Result<Value> {
     let missing = |e: &Error| query.wanted == Wanted::Any && matches!(e.kind(), Kind::NotFound | Kind::Usage);
     if query.wanted != Wanted::Image {
         match container_inspect::inspect(store, name, query.size) {
-            Err(e) if missing(&e) => {}
+            Err(e) if query.wanted == Wanted::Any && e.kind() == Kind::NotFound => {}
             other => return other,
         }
     }
@@ -119,22 +119,86 @@ fn one(store: &Store, name: &str, query: &Query) -> Result<Value> {
 /// `{{if .State.Health}}` asks whether there is a health check.
 fn show_unset(document: &mut Value) {
     let unset = [
-        ("", "SizeRw", Value::Null),
-        ("", "SizeRootFs", Value::Null),
-        ("/State", "Health", Value::Null),
-        ("/State", "Healthcheck", Value::Null),
-        ("/Config", "ExposedPorts", json!({})),
-        ("/Config", "Healthcheck", Value::Null),
+        ("", "SizeRw", nil(Nil::NilPointer)),
+        ("", "SizeRootFs", nil(Nil::NilPointer)),
+        ("/State", "Health", nil(Nil::NilPointer)),
+        ("/State", "Healthcheck", nil(Nil::NilPointer)),
+        ("/Config", "ExposedPorts", nil(Nil::NilMap)),
+        ("/Config", "Healthcheck", nil(Nil::NilPointer)),
         ("/Config", "MacAddress", "".into()),
-        ("/Config", "Shell", json!([])),
+        ("/Config", "Shell", nil(Nil::NilList)),
         ("/Config", "StopSignal", "".into()),
-        ("/HostConfig", "StorageOpt", json!({})),
+        ("/HostConfig", "StorageOpt", nil(Nil::NilMap)),
     ];
     for (object, key, value) in unset {
         if let Some(Value::Object(map)) = document.pointer_mut(object)
             && !map.contains_key(key)
         {
             add_fields(map, Map::from_iter([(key.to_owned(), value)]));
+        }
+    }
+    add_types(document);
+    if let Some(Value::Object(map)) = document.pointer_mut("/HostConfig/LogConfig/Config") {
+        mark_map(map);
+    }
+}
+
+/// Lists of docker's that are null in its JSON when nobody set them, and `[]` in a template.
+const LISTS: [&str; 18] = [
+    "Aliases",
+    "Binds",
+    "CapAdd",
+    "CapDrop",
+    "Cmd",
+    "DNSNames",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "Entrypoint",
+    "Env",
+    "ExtraHosts",
+    "GroupAdd",
+    "Links",
+    "OnBuild",
+    "SecondaryIPAddresses",
+    "SecondaryIPv6Addresses",
+    "SecurityOpt",
+    "VolumesFrom",
+];
+
+/// Maps of docker's, whose keys are anybody's.
+const MAPS: [&str; 12] = [
+    "Annotations",
+    "Data",
+    "DriverOpts",
+    "ExposedPorts",
+    "Labels",
+    "Networks",
+    "PortBindings",
+    "Ports",
+    "StorageOpt",
+    "Sysctls",
+    "Tmpfs",
+    "Volumes",
+];
+
+/// Tells a template what is a list, a map or a pointer in docker's types where JSON has null for each.
+fn add_types(value: &mut Value) {
+    let Value::Object(map) = value else { return };
+    for (key, value) in map.iter_mut() {
+        let is_map = MAPS.contains(&key.as_str());
+        match value {
+            Value::Null if is_map => *value = nil(Nil::NilMap),
+            Value::Null if LISTS.contains(&key.as_str()) => *value = nil(Nil::NilList),
+            Value::Null => *value = nil(Nil::NilPointer),
+            Value::Object(map) if is_map => {
+                mark_map(map);
+                // The other maps' values are anybody's, or have nothing to tell.
+                if key == "Networks" {
+                    map.values_mut().for_each(add_types);
+                }
+            }
+            Value::Object(_) => add_types(value),
+            _ => {}
         }
     }
 }

@@ -68,6 +68,10 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let mut warnings = Vec::new();
     let code = client::accompany(&channel, &signals, companion, |pid, notes| {
         warnings = notes;
+        if !attach.stdout && !attach.stderr {
+            // With nothing of it to be seen, docker and podman print what it is called.
+            context.out.line(&id)?;
+        }
         started(context, &store, &id, &options, pid)
     });
     drop(raw);

@@ -18,11 +18,11 @@ pub(super) struct Selection<'a> {
     pub(super) containers: &'a [String],
     /// `--cidfile`: files with an id each.
     pub(super) cidfile: &'a [String],
-    /// Pass over a cidfile that is missing.
+    /// Pass over what is missing: a cidfile, the last container.
     pub(super) ignore: bool,
     /// `--all`.
     pub(super) all: bool,
-    /// `--latest`.
+    /// `--latest`; the last one that fits `--filter`.
     pub(super) latest: bool,
     /// `--filter`.
     pub(super) filter: &'a [String],
@@ -65,6 +65,9 @@ impl<'a> Selection<'a> {
         let mut chosen = ps::filtered(store, good(store)?, filters)?;
         if self.latest {
             chosen.truncate(1);
+            if chosen.is_empty() && !self.ignore {
+                return Err(no_container());
+            }
         }
         Ok(chosen)
     }
@@ -95,7 +98,12 @@ pub(super) fn words(
 /// The last container that was made.
 pub(super) fn latest(store: &Store) -> Result<String> {
     let newest = good(store)?.into_iter().next();
-    newest.map(|c| c.record.id).ok_or_else(|| Error::not_found("there is no container"))
+    newest.map(|c| c.record.id).ok_or_else(no_container)
+}
+
+/// What `--latest` says where there is none.
+fn no_container() -> Error {
+    Error::not_found("there is no container")
 }
 
 fn good(store: &Store) -> Result<Vec<Container>> {

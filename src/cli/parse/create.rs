@@ -219,7 +219,9 @@ fn security_options(args: SecurityArgs, config: &Config, options: &mut Container
 
 fn lifecycle_options(args: LifecycleArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
     let path = |p: String| clean(&config.working_dir.join(p));
-    options.name = args.name.as_deref().map(|n| flag("name", names::container(n))).transpose()?;
+    // An empty name is none, as for docker: `--name "$NAME"`.
+    options.name =
+        args.name.as_deref().filter(|n| !n.is_empty()).map(|n| flag("name", names::container(n))).transpose()?;
     options.remove = args.rm;
     options.restart = args.restart.as_deref().map_or(Ok(RestartPolicy::No), life::restart_policy)?;
     if options.remove && options.restart != RestartPolicy::No {

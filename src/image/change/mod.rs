@@ -137,7 +137,12 @@ fn command(execution: &Execution, value: &str) -> Vec<String> {
 
 /// `NAME=value …`, or the older form `NAME value with blanks`.
 fn pairs(value: &str, env: &[String]) -> Result<Vec<(String, String)>> {
-    let first = value.split_whitespace().next().unwrap_or_default();
+    // A name in quotes may have blanks. Elsewhere a quote may be part of the older form's text: `LABEL note it's old`.
+    let first = if value.starts_with(['"', '\'']) {
+        words(value, env)?.into_iter().next().unwrap_or_default()
+    } else {
+        value.split_whitespace().next().unwrap_or_default().to_owned()
+    };
     if !first.contains('=') {
         let (name, rest) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
         if rest.trim().is_empty() {

@@ -36,7 +36,8 @@ pub struct ImportOptions {
 pub fn import(store: &Store, archive: impl Read, options: ImportOptions) -> Result<Digest> {
     let mut execution = Execution::default();
     change::apply(&mut execution, &options.changes)?;
-    let (blob, diff_id) = compress(Checked::new(inflated(archive)?)?, store.new_blob()?)?;
+    let mut archive = Checked::new(inflated(archive)?)?;
+    let (blob, diff_id) = compress(&mut archive, store.new_blob()?)?;
     let layer = blob.finish(store)?;
     let now = jiff::Timestamp::now().to_string();
     let config = ImageConfig {
@@ -49,7 +50,7 @@ pub fn import(store: &Store, archive: impl Read, options: ImportOptions) -> Resu
         history: vec![History { created: Some(now), comment: Some(options.message), ..History::default() }],
         ..ImageConfig::default()
     };
-    let size = layer.size;
+    let size = archive.files.bytes;
     let named = options.name.as_ref().map(ToString::to_string).unwrap_or_default();
     let how = CommitOptions { name: options.name, ..CommitOptions::default() };
     let id = write(store, None, layer, &config, size, &how)?;
@@ -83,6 +84,7 @@ fn inflated<'a>(archive: impl Read + 'a) -> Result<Box<dyn Read + 'a>> {
 struct Checked<R> {
     first: std::io::Cursor<Vec<u8>>,
     rest: R,
+    files: Files,
 }
 
 impl<R: Read> Checked<R> {
@@ -92,16 +94,60 @@ impl<R: Read> Checked<R> {
         if !is_header(&first) {
             return Err(Error::new(Kind::Corrupt, "it is not a tar archive of a root filesystem"));
         }
-        Ok(Self { first: std::io::Cursor::new(first), rest })
+        Ok(Self { first: std::io::Cursor::new(first), rest, files: Files::default() })
     }
 }
 
 impl<R: Read> Read for Checked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self.first.fill_buf()?.is_empty() {
+        let n = match self.first.fill_buf()?.is_empty() {
             true => self.rest.read(buffer),
             false => self.first.read(buffer),
+        }?;
+        self.files.see(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+/// How many bytes an archive's files have, which is an image's size as docker counts: without headers and padding.
+#[derive(Default)]
+struct Files {
+    /// The header that is being read.
+    header: Vec<u8>,
+    /// How much content is still to come.
+    content: u64,
+    bytes: u64,
+    /// Something that is no header stood where one should be: nothing after it can be counted.
+    lost: bool,
+}
+
+impl Files {
+    /// Takes the archive's next bytes.
+    fn see(&mut self, mut data: &[u8]) {
+        while !data.is_empty() && !self.lost {
+            let content = usize::try_from(self.content).unwrap_or(usize::MAX).min(data.len());
+            if content > 0 {
+                self.content -= content as u64;
+                data = &data[content..];
+                continue;
+            }
+            let (part, rest) = data.split_at((BLOCK - self.header.len()).min(data.len()));
+            self.header.extend_from_slice(part);
+            data = rest;
+            if self.header.len() == BLOCK {
+                self.count();
+                self.header.clear();
+            }
         }
+    }
+
+    fn count(&mut self) {
+        self.lost = !is_header(&self.header);
+        let header = tar::Header::from_byte_slice(&self.header);
+        let size = header.entry_size().unwrap_or(0);
+        self.content = size.checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX);
+        let is_file = header.entry_type().is_file() || header.entry_type().is_gnu_sparse();
+        self.bytes = self.bytes.saturating_add(if is_file && !self.lost { size } else { 0 });
     }
 }
 
@@ -120,6 +166,36 @@ fn is_header(block: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_counted_without_headers_and_padding() {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, size) in [("a", 0), ("b", 1), ("c/d", 512), ("e", 1000)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(size);
+            archive.append_data(&mut header, path, std::io::repeat(7).take(size)).unwrap();
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        archive.append_link(&mut header, "f", "a").unwrap();
+        let bytes = archive.into_inner().unwrap();
+        for piece in [1, 511, 512, 4096] {
+            let mut files = Files::default();
+            bytes.chunks(piece).for_each(|chunk| files.see(chunk));
+            assert_eq!((files.bytes, files.lost), (1513, false), "{piece}");
+        }
+        let mut files = Files::default();
+        files.see(&bytes[1..]);
+        assert_eq!((files.bytes, files.lost), (0, true));
+        // Sizes that no archive can have.
+        let mut header = tar::Header::new_gnu();
+        header.set_size(u64::MAX);
+        header.set_cksum();
+        files = Files::default();
+        files.see(header.as_bytes());
+        files.see(&[7; 600]);
+    }
 
     #[test]
     fn an_archive_is_told_from_anything_else() {
