@@ -289,7 +289,8 @@ fn empty(store: &Store, trash: Vec<Trash>) {
             drop(store.sync_in_background(&[]));
             return;
         }
-        if trash::delete_own(&path).is_ok() {
+        // What somebody still reads is deleted by a later command.
+        if trash::is_read(&path) || trash::delete_own(&path).is_ok() {
             continue;
         }
         match map {

@@ -4,10 +4,13 @@
 use super::Store;
 use crate::base::fsx::{self, Durability};
 use crate::base::{Doing, Error, Kind, Result};
+use crate::sys::lock;
 use crate::sys::mount::is_mount_point;
 use crate::userns::{self, IdMap};
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::Mode;
 use std::path::{Path, PathBuf};
 
 pub(super) const PREFIX: &str = "trash-";
@@ -50,13 +53,13 @@ impl Store {
         }
     }
 
-    /// Deletes everything that was discarded, in child processes where ids ask for it. What cannot be deleted stays; the
-    /// first reason is returned after all was tried.
+    /// Deletes everything that was discarded, in child processes where ids ask for it. What cannot be deleted stays, and so
+    /// does what is still read; the first reason is returned after all was tried.
     pub fn empty_trash(&self) -> Result<()> {
         let mut first = Ok(());
         for trash in entries(&self.paths().tmp())? {
             let name = trash.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(PREFIX) {
+            if name.starts_with(PREFIX) && !is_read(&trash) {
                 let deleted = delete(&trash);
                 first = first.and(deleted);
             }
@@ -113,6 +116,12 @@ fn detach(folder: &Path) -> Result<()> {
             }
         }
     }
+}
+
+/// True while somebody still reads in what lies in this folder of the trash: a container's log, which may end long after it.
+pub fn is_read(trash: &Path) -> bool {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    open(&trash.join(CONTENT), flags, Mode::empty()).is_ok_and(lock::is_read)
 }
 
 /// Deletes a folder of the trash with the user's own rights, which most often is all that it takes. What belongs to other ids

@@ -5,7 +5,7 @@ use super::monitor::Assignment;
 use super::protocol::Report;
 use super::service::Service;
 use super::session::Session;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, units};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::Containers;
 use crate::state::record::{ContainerState, Status};
@@ -13,6 +13,11 @@ use crate::store::trash;
 use crate::sys::channel::Channel;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a monitor stays for a reader of the log of a container that is removed, and how often it looks.
+const READER_NANOS: u64 = 10_000_000_000;
+const READER_LOOK: Duration = Duration::from_millis(20);
 
 /// Now, as records keep it: RFC 3339, UTC, with nanoseconds.
 pub(super) fn now() -> String {
@@ -130,8 +135,17 @@ fn retire(assignment: &Assignment) -> Result<PathBuf> {
 }
 
 /// Deletes a retired container: most often everything is the user's own; what belongs to subordinate ids is deleted inside
-/// the container's user namespace, which its descriptor has kept alive.
+/// the container's user namespace, which its descriptor has kept alive. Nobody waits for this process any more, so a reader of
+/// the log has time to come to its end.
 fn delete(trash: &Path, user_namespace: &OwnedFd) {
+    let begin = units::boot_nanos();
+    while trash::is_read(trash) {
+        if units::boot_nanos().saturating_sub(begin) > READER_NANOS {
+            // Who reads on, such as a pager, keeps it from later commands, too, until it ends.
+            return;
+        }
+        std::thread::sleep(READER_LOOK);
+    }
     if trash::delete_own(trash).is_err() {
         let _ = crate::userns::enter::remove_tree_in(user_namespace, trash);
         drop(trash::delete_own(trash));

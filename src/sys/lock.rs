@@ -4,8 +4,8 @@
 
 use crate::base::{Doing, Result};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
-use std::os::fd::AsFd;
+use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Shared or exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,17 @@ pub fn is_locked(fd: impl AsFd) -> Result<bool> {
     let mut probe = whole_file(libc::F_RDLCK);
     fcntl(fd, FcntlArg::F_OFD_GETLK(&mut probe)).doing(|| "probe lock")?;
     Ok(i32::from(probe.l_type) != libc::F_UNLCK)
+}
+
+/// Marks a folder as being read for as long as the mark lives, for [`is_read`]. It is a shared flock(2), which a folder can have
+/// (locks of fcntl need a file that can be written) and which those above know nothing of. `None` where the file system has none.
+pub fn mark_read(folder: OwnedFd) -> Option<Flock<OwnedFd>> {
+    Flock::lock(folder, FlockArg::LockSharedNonblock).ok()
+}
+
+/// True while somebody has marked the folder as being read.
+pub fn is_read(folder: OwnedFd) -> bool {
+    matches!(Flock::lock(folder, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Reading a log from its oldest file to its newest, from the start or from the last lines, while it is being written and
 //! its files are being changed.
 //!
+//! While one is open it marks the container's folder as being read, so that what is in the trash is not deleted under it.
+//!
 //! A position is always between two records: what stands behind the last newline is read again later, when it is whole or
 //! has been replaced. A file that is being read stays open, so it may be renamed or removed meanwhile; the files are
 //! found by the container's folder as a descriptor, so that may be moved to the trash meanwhile.
@@ -8,7 +10,8 @@
 use super::backward::{self, Starts};
 use super::{Format, Record, Settings, files, json, k8s, pack};
 use crate::base::{Doing, Result};
-use nix::fcntl::{OFlag, open};
+use crate::sys::lock;
+use nix::fcntl::{Flock, OFlag, open};
 use nix::sys::stat::Mode;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -30,8 +33,8 @@ pub struct Reader {
     format: Format,
     /// The file that is written now, below a descriptor's name in /proc unless the user chose the place.
     path: PathBuf,
-    /// Keeps that name valid.
-    _folder: Option<OwnedFd>,
+    /// Keeps that name valid, and the folder's files where they are.
+    _folder: Option<Folder>,
     current: Option<Source>,
     /// Files that were opened to find the last lines, and follow the current one.
     queue: VecDeque<Source>,
@@ -47,6 +50,13 @@ pub struct Reader {
     skipping: bool,
     /// How large an older file may become when it is unpacked.
     limit: u64,
+}
+
+/// A container's folder while its log is read.
+#[derive(Debug)]
+struct Folder {
+    _fd: OwnedFd,
+    _mark: Option<Flock<OwnedFd>>,
 }
 
 /// An open file of a log.
@@ -86,10 +96,11 @@ impl Reader {
         let (path, folder) = match &settings.path {
             Some(path) => (path.clone(), None),
             None => {
-                let fd = open(folder, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+                let fd = open(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
                     .doing(|| format!("open `{}`", folder.display()))?;
                 let name = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-                (settings.file(&name).unwrap_or_default(), Some(fd))
+                let mark = lock::mark_read(fd.try_clone()?);
+                (settings.file(&name).unwrap_or_default(), Some(Folder { _fd: fd, _mark: mark }))
             }
         };
         // A file is about as large as it may be, unless a rotation failed for a time.
@@ -97,7 +108,7 @@ impl Reader {
         Ok(Some(Self::at(format, path, folder, limit)))
     }
 
-    fn at(format: Format, path: PathBuf, folder: Option<OwnedFd>, limit: u64) -> Self {
+    fn at(format: Format, path: PathBuf, folder: Option<Folder>, limit: u64) -> Self {
         Self {
             limit,
             format,
