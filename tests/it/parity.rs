@@ -103,13 +103,16 @@ fn images_are_listed_by_pattern_and_measured_as_docker_does() {
     let archive = sandbox.path("root.tar");
     std::fs::write(&archive, layer.tar()).unwrap();
     for name in ["quay.io/team/one:v1", "quay.io/team/two:v2"] {
-        sandbox.line("import").arg(&archive).arg(name).output().ok();
+        sandbox.line("import -c").arg(format!("LABEL name={name}")).arg(&archive).arg(name).output().ok();
     }
     let list = |pattern: &str| sandbox.line("images --sort tag --format {{.Tag}}").arg(pattern).output().ok();
     assert_eq!(list("quay.io/team/*"), "v1\nv2\n");
     assert_eq!(list("quay.io/team/*:v2"), "v2\n");
     assert_eq!(list("quay.io/te?m/one"), "v1\n");
     assert_eq!(list("quay.io/*"), "", "a star stops at a slash");
+    let fields = "{{.Names}} {{.Labels.name}} {{.Labels.no}} {{.Dangling}} {{.ReadOnly}} {{len .RepoDigests}}";
+    let shown = sandbox.runr(["images", "--format", fields, "quay.io/team/one"]).output().ok();
+    assert_eq!(shown, "[quay.io/team/one:v1] quay.io/team/one:v1 <no value> false false 1\n");
     let size = sandbox.line("image inspect -f {{.Size}} quay.io/team/one:v1").output().ok();
     assert_eq!(size, "2005\n", "what the files have, unpacked");
     sandbox.line("rmi quay.io/team/one:v1 quay.io/team/two:v2").output().ok();

@@ -4,13 +4,14 @@ use super::super::args::image::ImagesArgs;
 use super::super::output::listing::{self, Format};
 use super::super::output::time;
 use super::super::{Context, Exit, typed};
+use crate::base::template::{add_fields, mark_map};
 use crate::base::{Error, Result, units};
 use crate::image::Reference;
 use crate::ops::image_list::{self, Filter, names_fit};
 use crate::store::{ImageSummary, Store};
 use clap::ArgMatches;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const NONE: &str = "<none>";
 const TITLES: [(&str, &str); 10] = [
@@ -80,12 +81,35 @@ fn row(line: &Line<'_>, id: String, now: Timestamp) -> Value {
     let since = created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, now));
     let at = created.map_or_else(|| "N/A".to_owned(), time::local);
     let size = units::human_size(line.image.size);
-    json!({
+    let mut row = json!({
         "Repository": line.repository, "Tag": line.tag, "Digest": line.digest, "ID": id, "CreatedSince": since,
         "CreatedAt": at, "Size": size, "VirtualSize": size, "SharedSize": "N/A", "UniqueSize": "N/A", "Containers": "N/A",
         // podman's spellings.
         "Id": id, "Created": since,
-    })
+    });
+    if let Value::Object(row) = &mut row {
+        add_fields(row, podmans(line.image));
+    }
+    row
+}
+
+/// What podman's templates find beside that, and docker's JSON does not have.
+fn podmans(image: &ImageSummary) -> Map<String, Value> {
+    let texts = |names: &[Reference]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let tags = texts(&image.names);
+    let mut labels: Map<String, Value> = image.labels.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+    mark_map(&mut labels);
+    [
+        ("Names", json!(tags)),
+        ("RepoTags", json!(tags)),
+        ("RepoDigests", json!(texts(&image.repo_digests))),
+        ("Labels", Value::Object(labels)),
+        ("Dangling", (image.names.is_empty() && image.foreign_names.is_empty()).into()),
+        ("ReadOnly", false.into()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into_iter()
+    .collect()
 }
 
 /// A line for each name with a tag; one without, when the image has none, or none for that repository.
