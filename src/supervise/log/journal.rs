@@ -1,4 +1,4 @@
-//! A log in the system's journal: one datagram for each line.
+//! A log in the system's journal: one datagram for each line, or a file in memory where that would be too large.
 
 use crate::state::log::{Settings, Stream, journal};
 use crate::state::record::ContainerRecord;
@@ -68,7 +68,9 @@ impl JournalLog {
     }
 
     fn send(&mut self, patience: u16) -> std::io::Result<()> {
-        let mut connected_now = false;
+        let (mut connected_now, mut patience) = (false, patience);
+        // What is larger than a datagram may be: the protocol takes it as a file that nobody can change any more.
+        let mut large: Option<File> = None;
         loop {
             if self.socket.is_none() {
                 let socket = UnixDatagram::unbound()?;
@@ -77,41 +79,43 @@ impl JournalLog {
                 (self.socket, connected_now) = (Some(socket), true);
             }
             let Some(socket) = &self.socket else { continue };
-            match socket.send(&self.entry) {
-                Ok(_) => return Ok(()),
-                Err(e) => match e.raw_os_error().map(Errno::from_raw) {
-                    Some(Errno::EINTR) => {}
-                    Some(Errno::EAGAIN) if patience > 0 => {
-                        let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-                        if !matches!(poll(&mut fds, PollTimeout::from(patience)), Ok(1..)) {
-                            return Err(e);
-                        }
-                        if socket.send(&self.entry).is_ok() {
-                            return Ok(());
-                        }
+            let sent = match &large {
+                Some(file) => send_file(socket, file),
+                None => socket.send(&self.entry).map(drop),
+            };
+            let Err(e) = sent else { return Ok(()) };
+            match e.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EINTR) => {}
+                Some(Errno::EAGAIN) if patience > 0 => {
+                    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+                    if !matches!(poll(&mut fds, PollTimeout::from(patience)), Ok(1..)) {
                         return Err(e);
                     }
-                    // Larger than a datagram may be: the protocol takes it as a file that nobody can change any more.
-                    Some(Errno::EMSGSIZE | Errno::ENOBUFS) => return send_file(socket, &self.entry),
-                    // The journal was started anew.
-                    Some(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET | Errno::EPIPE)
-                        if !connected_now =>
-                    {
-                        self.socket = None;
-                    }
-                    _ => return Err(e),
-                },
+                    patience = 0;
+                }
+                Some(Errno::EMSGSIZE | Errno::ENOBUFS) if large.is_none() => large = Some(sealed(&self.entry)?),
+                // The journal was started anew.
+                Some(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET | Errno::EPIPE) if !connected_now => {
+                    self.socket = None;
+                }
+                _ => return Err(e),
             }
         }
     }
 }
 
-fn send_file(socket: &UnixDatagram, entry: &[u8]) -> std::io::Result<()> {
+/// A file in memory with these bytes and no others for ever: journald takes none that could still change (memfd_create(2)).
+fn sealed(entry: &[u8]) -> std::io::Result<File> {
     let memory = memfd_create(c"runr-journal", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(memory);
     file.write_all(entry)?;
     let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file)
+}
+
+/// A datagram without bytes, and the file beside it.
+fn send_file(socket: &UnixDatagram, file: &File) -> std::io::Result<()> {
     let fds = [file.as_raw_fd()];
     let control = [ControlMessage::ScmRights(&fds)];
     sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&[])], &control, MsgFlags::MSG_NOSIGNAL, None)?;

@@ -372,3 +372,86 @@ fn the_journal_gets_an_entry_for_each_line_and_a_slow_one_holds_nobody_up() {
     let n = listener.recv(&mut buffer).unwrap();
     assert_eq!(fields(&buffer[..n])["MESSAGE"], b"again");
 }
+
+/// The next entry of a journal's socket, as journald takes it: a datagram, or a sealed file beside an empty one. Whether it was
+/// a file.
+fn next_entry(listener: &std::os::unix::net::UnixDatagram) -> (BTreeMap<String, Vec<u8>>, bool) {
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::unix::fs::FileExt;
+    let mut buffer = vec![0; 300_000];
+    let mut space = nix::cmsg_space!([RawFd; 4]);
+    let (length, files) = {
+        let mut slices = [std::io::IoSliceMut::new(&mut buffer)];
+        let got = recvmsg::<()>(listener.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::empty()).unwrap();
+        let mut files = Vec::new();
+        for control in got.cmsgs().unwrap() {
+            if let ControlMessageOwned::ScmRights(fds) = control {
+                files.extend(fds);
+            }
+        }
+        (got.bytes, files)
+    };
+    let Some(number) = files.first() else { return (fields(&buffer[..length]), false) };
+    assert_eq!((length, files.len()), (0, 1));
+    let file = std::fs::File::open(format!("/proc/self/fd/{number}")).unwrap();
+    nix::unistd::close(*number).unwrap();
+    let seals = fcntl(&file, FcntlArg::F_GET_SEALS).unwrap();
+    let wanted = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    assert_eq!(seals & wanted.bits(), wanted.bits());
+    let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    (fields(&bytes), true)
+}
+
+#[test]
+fn an_entry_that_no_datagram_holds_goes_to_the_journal_as_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    // Its fields alone are more than the socket's buffer (net.core.wmem_default).
+    let tag = "t".repeat(400_000);
+    let large = options("journald", &[("tag", &tag)]);
+    let mut log = JournalLog::new(&record(&large), &Settings::of(&large).unwrap(), path.clone());
+    log.write(Stream::Stderr, b"one\nno newline");
+    for (text, partial) in [("one", false), ("no newline", true)] {
+        let (fields, is_file) = next_entry(&listener);
+        assert!(is_file);
+        assert_eq!(fields["MESSAGE"], text.as_bytes());
+        assert_eq!(fields["CONTAINER_TAG"], tag.as_bytes());
+        assert_eq!(fields.contains_key("CONTAINER_PARTIAL_MESSAGE"), partial);
+    }
+}
+
+#[test]
+fn a_long_line_comes_back_from_the_journal_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let options = options("journald", &[]);
+    let settings = Settings::of(&options).unwrap();
+    // Random bytes but for the newline, then the end of the line, then another one.
+    let mut line: Vec<u8> = (0..1_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    line.iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b'.');
+    let reader = std::thread::spawn(move || {
+        let (mut got, mut parts) = (Vec::new(), 0);
+        loop {
+            let (fields, _) = next_entry(&listener);
+            got.extend_from_slice(&fields["MESSAGE"]);
+            parts += 1;
+            if !fields.contains_key("CONTAINER_PARTIAL_MESSAGE") {
+                return (got, parts);
+            }
+        }
+    });
+    let mut log = JournalLog::new(&record(&options), &settings, path);
+    // As it is read from the container, piece by piece.
+    for piece in line.chunks(60_000) {
+        log.write(Stream::Stdout, piece);
+    }
+    log.write(Stream::Stdout, b"\n");
+    let (got, parts) = reader.join().unwrap();
+    assert!(got == line, "{} bytes of {} in {parts} parts", got.len(), line.len());
+    assert!(parts > 30, "{parts}");
+}
