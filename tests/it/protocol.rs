@@ -6,6 +6,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, connect, listen,
     recv, sendmsg, socket,
 };
+use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -33,10 +34,19 @@ fn ctl(sandbox: &Sandbox, id: &str) -> PathBuf {
     sandbox.store().join("containers").join(id).join("ctl")
 }
 
+/// The socket's address by a descriptor of its folder, as the program has it: its whole path may be longer than an address.
+fn address(path: &Path) -> (File, UnixAddr) {
+    let folder = File::open(path.parent().unwrap()).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let address = UnixAddr::new(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()).as_str()).unwrap();
+    (folder, address)
+}
+
 /// A client of version 1.
 fn client(path: &Path) -> OwnedFd {
     let socket = packet_socket();
-    connect(socket.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    let (_folder, address) = address(path);
+    connect(socket.as_raw_fd(), &address).unwrap();
     let hello = hear(&socket);
     assert!(hello.starts_with(r#"{"Hello":{"protocol":1,"runr":""#), "{hello}");
     socket
@@ -108,7 +118,8 @@ fn a_monitor_understands_commands_of_version_1() {
 fn monitor(path: &Path, exchanges: Vec<(&'static str, Vec<&'static str>)>) -> std::thread::JoinHandle<Vec<String>> {
     let listener = packet_socket();
     drop(std::fs::remove_file(path));
-    bind(listener.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    let (_folder, address) = address(path);
+    bind(listener.as_raw_fd(), &address).unwrap();
     listen(&listener, Backlog::new(8).unwrap()).unwrap();
     std::thread::spawn(move || {
         let mut heard = Vec::new();
