@@ -165,3 +165,11 @@ fn info_and_version_have_the_fields_of_both() {
         serde_json::from_str(&sandbox.line("info -f").arg("{{json .Host.Distribution}}").output().ok()).unwrap();
     assert!(part["distribution"].is_string(), "{part}");
 }
+
+#[test]
+fn an_empty_path_is_not_all_files() {
+    let sandbox = Sandbox::new();
+    let said = "runr: `c:` names no path\nhint: for all files: `c:/`\n";
+    assert_eq!(sandbox.line("cp c: .").cwd(sandbox.tmp()).output().fails(125), said);
+    assert_eq!(sandbox.line("cp . c:").cwd(sandbox.tmp()).output().fails(125), said);
+}

@@ -79,6 +79,11 @@ pub fn side(text: &std::ffi::OsStr) -> Result<Side> {
             if container.is_empty() {
                 return Err(Error::usage(format!("`{}` names no container", text.display())));
             }
+            // docker and podman refuse it, too: behind `web:$P` with an empty `$P` nobody expects all files.
+            if bytes.len() == colon + 1 {
+                let e = Error::usage(format!("`{}` names no path", text.display()));
+                return Err(e.hint(format!("for all files: `{container}:/`")));
+            }
             Ok(Side::Container { container, path: bytes[colon + 1..].to_vec() })
         }
         _ if bytes.is_empty() => Err(Error::usage("a path is empty")),
@@ -361,7 +366,7 @@ mod tests {
         for (text, expected) in [
             ("-", Ok(Side::Stream)),
             ("web:/etc", container("web", "/etc")),
-            ("web:", container("web", "")),
+            ("web:", Err("`web:` names no path".to_owned())),
             ("web:a:b", container("web", "a:b")),
             ("./web:/etc", host("./web:/etc")),
             ("/a:b", host("/a:b")),
