@@ -129,8 +129,15 @@ impl Progress for Bars {
     }
 
     fn finish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { layers, total } = std::mem::take(&mut *state);
+        if total.is_none() {
+            // Nothing is drawn. Clearing all the same takes away a line that somebody else has written since.
+            return;
+        }
         // The bars go: what is left on the terminal is what the command says.
         drop(self.multi.clear());
+        layers.into_values().chain(total).for_each(|bar| self.multi.remove(&bar));
     }
 }
 

@@ -78,6 +78,8 @@ pub fn required(store: &Store, record: &ContainerRecord, progress: &dyn Progress
 pub fn first(store: &Store, created: Created, caller: Caller, progress: &dyn Progress) -> Result<Channel> {
     required(store, &created.container.record, progress)?;
     let (container, plan) = created.into_plan(store, progress)?;
+    // From here on the terminal is the container's.
+    progress.finish();
     fork_monitor(store, container, plan, caller)
 }
 
@@ -88,6 +90,7 @@ pub fn again(store: &Store, container: NewContainer, caller: Caller, progress: &
     required(store, &container.record, progress)?;
     refuse_mounted(&container.record, &container.folder)?;
     let plan = plan::plan(store, &container.record, &container.folder, progress)?;
+    progress.finish();
     fork_monitor(store, container, plan, caller)
 }
 

@@ -143,6 +143,12 @@ impl Exec {
         starting.into_iter().chain(outputs).chain(inputs)
     }
 
+    /// When it has something to do that poll does not tell of.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = u64> {
+        let ended = matches!(self.stage, Stage::Ended(_));
+        self.inputs.iter().filter(move |_| !ended).filter_map(Input::deadline)
+    }
+
     /// Does what can be done without waiting.
     pub(super) fn turn(&mut self) -> Option<Event> {
         let started = self.advance();

@@ -228,7 +228,8 @@ impl Service {
         let stopping = self.stopping.as_ref().and_then(|s| s.kill_at);
         let process = self.process.as_ref().and_then(|p| p.deadline);
         let health = self.process.as_ref().and(self.checks.deadline());
-        [stopping, process, self.restart_at, health].into_iter().flatten().min()
+        let inputs = self.inputs.iter().filter_map(Input::deadline).chain(self.execs.deadlines());
+        [stopping, process, self.restart_at, health].into_iter().flatten().chain(inputs).min()
     }
 
     fn check_deadlines(&mut self) {

@@ -31,6 +31,11 @@ impl Execs {
         self.all.iter().flat_map(Exec::waits_for)
     }
 
+    /// When one has something to do that poll does not tell of.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = u64> {
+        self.all.iter().flat_map(Exec::deadlines)
+    }
+
     /// A child of the monitor's has ended.
     pub(super) fn reaped(&mut self, pid: Pid, code: i32) {
         if !self.all.iter_mut().any(|exec| exec.reaped(pid, code)) && self.all.iter().any(Exec::is_starting) {

@@ -1,6 +1,7 @@
 //! Descriptors of the caller's, used without changing them: making one non-blocking would change it for the caller's shell
 //! too. Writes are made such that they cannot block; an input is looked at before it is read.
 
+use crate::base::units;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
@@ -54,7 +55,14 @@ pub(super) struct Input {
     written: usize,
     /// What the end of the input is to a terminal: a character.
     ending: Option<u8>,
+    /// When to write that again, and how long to wait then.
+    again: Option<(u64, u64)>,
 }
+
+/// How long after the end of an input a terminal is told of it once more. A shell that turns to its own line editing in between
+/// takes the character for one without a meaning, and would wait for ever; an end of input stays one.
+const TELL_AGAIN_NANOS: u64 = 250_000_000;
+const TELL_AGAIN_MOST: u64 = 16_000_000_000;
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +76,10 @@ enum Progress {
 }
 
 impl Input {
-    /// `ending` is written once at the end of the input.
+    /// `ending` is written at the end of the input, and again from time to time for as long as the input lives.
     pub(super) fn new(session: u64, source: OwnedFd, sink: OwnedFd, ending: Option<u8>) -> Self {
         let kind = Kind::of(&sink);
-        Self { session, source: Some(source), sink, kind, buffer: Vec::new(), written: 0, ending }
+        Self { session, source: Some(source), sink, kind, buffer: Vec::new(), written: 0, ending, again: None }
     }
 
     /// What poll should wait for: the source's data, or the sink's room.
@@ -82,12 +90,32 @@ impl Input {
         self.source.as_ref().map(|fd| (fd.as_fd(), PollFlags::POLLIN))
     }
 
+    /// When it has something to do that poll does not tell of, by [`units::boot_nanos`].
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.again.map(|(at, _)| at)
+    }
+
+    /// At the end of the input: writes what stands for it.
+    fn end(&mut self) -> Progress {
+        let Some(byte) = self.ending else { return Progress::Done };
+        let now = units::boot_nanos();
+        let wait = match self.again {
+            Some((at, _)) if now < at => return Progress::Wait,
+            Some((_, wait)) => wait,
+            None => TELL_AGAIN_NANOS,
+        };
+        self.again = Some((now + wait, TELL_AGAIN_MOST.min(wait * 2)));
+        self.buffer = vec![byte];
+        self.written = 0;
+        self.write()
+    }
+
     /// Writes what is waiting, else reads the next piece.
     fn step(&mut self) -> Progress {
         if self.written < self.buffer.len() {
             return self.write();
         }
-        let Some(source) = &self.source else { return Progress::Done };
+        let Some(source) = &self.source else { return self.end() };
         if !is_readable(source.as_fd()) {
             return Progress::Wait;
         }
@@ -98,13 +126,7 @@ impl Input {
         match result {
             Ok(0) | Err(Errno::EIO) => {
                 self.source = None;
-                match self.ending.take() {
-                    Some(byte) => {
-                        self.buffer.push(byte);
-                        self.write()
-                    }
-                    None => Progress::Done,
-                }
+                self.end()
             }
             Ok(_) => self.write(),
             Err(Errno::EINTR) => Progress::More,

@@ -127,3 +127,40 @@ fn a_closed_terminal_leaves_a_detached_container_alone() {
     assert_eq!(sandbox.line("inspect -f {{.State.Running}} c").output().ok(), "true\n");
     sandbox.line("rm -f -t 0 c").output().ok();
 }
+
+#[test]
+fn a_shell_that_is_given_no_terminal_for_its_input_ends() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("run -d --name c --network none busybox sleep 1000").output().ok();
+    // The end of the input comes before, while or after the shell sets its terminal up; it must not get lost.
+    for round in 0..6 {
+        let limit = Duration::from_secs(30);
+        let run =
+            sandbox.line("run --rm -it --network none busybox sh").stdin("echo r''an\n").limit(limit).output().ok();
+        assert!(run.contains("ran"), "{round}: {run}");
+        sandbox.line("run --rm -it --network none busybox sh").limit(limit).output().ok();
+        let exec = sandbox.line("exec -it c sh").stdin("echo r''an\n").limit(limit).output().ok();
+        assert!(exec.contains("ran"), "{round}: {exec}");
+        sandbox.line("exec -it c sh").limit(limit).output().ok();
+    }
+}
+
+#[test]
+fn the_bars_of_a_first_start_leave_the_output_alone() {
+    need!(userns, subids, shell);
+    let sandbox = sandbox();
+    // Another id map than the image was unpacked with.
+    let line = "run --rm --network none --userns keep-id busybox";
+    let script = "echo one; echo two; echo three";
+    let mut pty = Pty::start(sandbox.line(line).args(["sh", "-c", script]).env("TERM", "xterm"));
+    assert_eq!(pty.wait(), 0);
+    pty.expect("three");
+    let seen = pty.seen().to_owned();
+    assert!(seen.contains("\u{1b}["), "bars were drawn: {seen:?}");
+    let (bars, rest) = seen.rsplit_once("one\r\n").unwrap();
+    // Behind the last return to a line's start nothing is drawn, lines are only wiped.
+    let last = bars.rsplit('\r').next().unwrap();
+    assert!(last.starts_with("\u{1b}[2K") && !last.contains(' '), "the output begins a line: {last:?}");
+    assert_eq!(rest, "two\r\nthree\r\n");
+}
