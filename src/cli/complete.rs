@@ -38,7 +38,7 @@ const VALUES: [(&str, &[&str]); 15] = [
     ("cgroups", &["enabled", "disabled", "no-conmon", "split"]),
     ("pull", &["missing", "always", "newer", "never"]),
     ("policy", &["missing", "always", "newer", "never"]),
-    ("log_driver", &["k8s-file", "json-file", "journald", "none", "passthrough"]),
+    ("log_driver", &["k8s-file", "json-file", "local", "journald", "none", "passthrough"]),
     ("security_opt", &["no-new-privileges", "seccomp=", "mask=", "unmask=", "label=disable"]),
     ("platform", &["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64"]),
     ("stop_signal", &["TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2"]),
@@ -116,9 +116,12 @@ fn arguments(entry: &'static CommandEntry, rest: &[OsString], config: &Config) -
     let words: Vec<OsString> = std::iter::once(entry.name().into()).chain(rest.iter().cloned()).collect();
     let index = words.len() - 1;
     let found = clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default();
+    // Flags only to who has begun one: among names they would stand in the way of the one name that fits.
+    let asks_for_flags = rest.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
     found
         .iter()
         .filter(|c| !c.is_hide_set())
+        .filter(|c| asks_for_flags || !c.get_value().as_encoded_bytes().starts_with(b"-"))
         .map(|c| Candidate {
             word: c.get_value().to_string_lossy().into_owned(),
             help: c

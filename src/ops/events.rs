@@ -208,7 +208,7 @@ mod tests {
 
     fn died() -> Event {
         let mut event =
-            Event::new(Topic::Container, "died", "0123456789abcdef", "web").with("exitCode", 3).with("l", "v");
+            Event::new(Topic::Container, "died", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "web").with("exitCode", 3).with("l", "v");
         event.image = "alpine".into();
         event.time_nano = 1_769_860_800_000_000_005;
         event
@@ -250,7 +250,7 @@ mod tests {
     fn text_and_document() {
         assert_eq!(
             line(&died(), &TimeZone::UTC, false).unwrap(),
-            "2026-01-31T12:00:00.000000005Z container die 0123456789abcdef (exitCode=3, image=alpine, l=v, name=web)"
+            "2026-01-31T12:00:00.000000005Z container die 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef (exitCode=3, image=alpine, l=v, name=web)"
         );
         let document = document(&died(), &TimeZone::UTC, true).unwrap();
         for (place, value) in [

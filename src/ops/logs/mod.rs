@@ -2,6 +2,7 @@
 
 mod journal;
 
+use super::containers::gone;
 use crate::base::{Error, Result};
 use crate::state::Containers;
 use crate::state::containers::Container;
@@ -64,7 +65,7 @@ const SOON: Duration = Duration::from_millis(10);
 pub fn open(store: &Store, words: &[String]) -> Result<Vec<Log>> {
     let containers = Containers::new(store.paths());
     let found: Vec<Container> = words.iter().map(|word| containers.find(word)).collect::<Result<_>>()?;
-    found.into_iter().map(Log::open).collect()
+    found.into_iter().zip(words).map(|(container, word)| Log::open(container).map_err(|e| gone(e, word))).collect()
 }
 
 /// Gives what is wanted to `sink`, the logs one after the other, or with `follow` as it comes. `reader` is where it all goes:

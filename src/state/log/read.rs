@@ -9,7 +9,7 @@
 
 use super::backward::{self, Starts};
 use super::{Format, Record, Settings, files, json, k8s, pack};
-use crate::base::{Doing, Result};
+use crate::base::{Doing, Error, Result};
 use crate::sys::lock;
 use nix::fcntl::{Flock, OFlag, open};
 use nix::sys::stat::Mode;
@@ -257,7 +257,18 @@ impl Reader {
         loop {
             // In this order: what the current file is at this moment is either still current afterwards, or listed.
             let current = self.open_current()?;
-            let next = files::older(&self.path)?.into_iter().find(|n| *n > number);
+            let look = || Ok::<_, Error>(files::older(&self.path)?.into_iter().find(|n| *n > number));
+            let next = look()?;
+            // A list of a folder that changes meanwhile may lack what was renamed. Where something may be missing it is made
+            // again, until it says the same twice.
+            let whole = match (next, &current) {
+                (Some(next), _) => next == number + 1,
+                (None, Some(current)) => is_at(&current.file, &self.path)?,
+                (None, None) => true,
+            };
+            if !whole && look()? != next {
+                continue;
+            }
             let Some(next) = next else { return Ok(current) };
             // One that was removed just now was the oldest: look again.
             if let Some(source) = self.open_older(next)? {
@@ -333,6 +344,15 @@ fn open_file(path: &Path) -> Result<Option<File>> {
         Ok(_) => Ok(None),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(e).doing(|| format!("open `{}`", path.display())),
+    }
+}
+
+/// True if this is the file that has the path now.
+fn is_at(file: &File, path: &Path) -> Result<bool> {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(file), Ok(there)) => Ok((file.dev(), file.ino()) == (there.dev(), there.ino())),
+        (_, Err(e)) if e.kind() == ErrorKind::NotFound => Ok(false),
+        (Err(e), _) | (_, Err(e)) => Err(e).doing(|| format!("look at `{}`", path.display())),
     }
 }
 

@@ -200,7 +200,12 @@ impl Current {
         let options = || {
             let mut options = OpenOptions::new();
             // Not through a symlink or into a pipe that somebody put at a path of the user's: this process must not wait.
-            options.append(true).read(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
+            options
+                .append(true)
+                .read(true)
+                .create(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
             options
         };
         let file = match options().open(path) {
