@@ -207,8 +207,14 @@ mod tests {
     use super::*;
 
     fn died() -> Event {
-        let mut event =
-            Event::new(Topic::Container, "died", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "web").with("exitCode", 3).with("l", "v");
+        let mut event = Event::new(
+            Topic::Container,
+            "died",
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "web",
+        )
+        .with("exitCode", 3)
+        .with("l", "v");
         event.image = "alpine".into();
         event.time_nano = 1_769_860_800_000_000_005;
         event

@@ -94,3 +94,13 @@ fn doctor_tries_what_it_reports() {
     assert!(plain.stdout.contains("user namespaces: "), "{}", plain.stdout);
     assert!(!plain.stdout.contains('\x1b'), "no colour in a pipe");
 }
+
+#[test]
+fn a_folder_that_is_not_there_leaves_no_container() {
+    let sandbox = Sandbox::new();
+    for (folder, reason) in [("/no/such", "look at `/no/such`: "), ("/etc/passwd", "`/etc/passwd` is no folder\n")] {
+        let said = sandbox.runr(["run", "--name", "x", "--rootfs", folder, "sh"]).output().fails(125);
+        assert!(said.starts_with(&format!("runr: --rootfs: {reason}")), "{said}");
+    }
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+}

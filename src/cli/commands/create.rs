@@ -55,6 +55,10 @@ pub(super) fn make(context: &Context, store: &Store, mut request: CreateRequest)
     let replaced = options.name.as_deref().filter(|_| request.replace);
     let created = match &request.origin {
         Origin::Folder(folder) => {
+            let is_folder = folder.metadata().doing(|| format!("--rootfs: look at `{}`", folder.display()))?.is_dir();
+            if !is_folder {
+                return Err(Error::usage(format!("--rootfs: `{}` is no folder", folder.display())));
+            }
             replace(store, replaced)?;
             ops::create::create(store, &Base::Folder(folder), request.options, &map, watcher.as_ref())?
         }
