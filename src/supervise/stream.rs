@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A write of at most this many bytes to a pipe that poll(2) calls writable does not block (pipe(7), PIPE_BUF).
@@ -63,6 +64,8 @@ pub(super) struct Input {
 /// takes the character for one without a meaning, and would wait for ever; an end of input stays one.
 const TELL_AGAIN_NANOS: u64 = 250_000_000;
 const TELL_AGAIN_MOST: u64 = 16_000_000_000;
+/// Ctrl-U.
+const KILL_LINE: u8 = 0x15;
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +107,11 @@ impl Input {
             Some((_, wait)) => wait,
             None => TELL_AGAIN_NANOS,
         };
+        // What a line editor has made of the first one stands in its line, and only an empty line can be ended.
+        let edits =
+            self.again.is_some() && tcgetattr(&self.sink).is_ok_and(|t| !t.local_flags.contains(LocalFlags::ICANON));
         self.again = Some((now + wait, TELL_AGAIN_MOST.min(wait * 2)));
-        self.buffer = vec![byte];
+        self.buffer = if edits { vec![KILL_LINE, byte] } else { vec![byte] };
         self.written = 0;
         self.write()
     }
