@@ -1,24 +1,16 @@
 //! Flags of `run` and `create` about a container's life and its user: each does what podman documents.
 
+use crate::exec::until;
 use crate::support::{Entry, ImageBuilder, Layer, Sandbox, base_layer, layer::Kind, pty::Pty};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A sandbox with the base image in it.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.base_image();
     sandbox
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{what}: still not so");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Runs a shell script in a container with these flags; its stdout, or the test fails.
@@ -115,7 +107,7 @@ fn the_image_may_go_with_a_container_in_the_background() {
     let monitor = sandbox.line("inspect --format {{.State.ConmonPid}} c").output().ok();
     let monitor = nix::unistd::Pid::from_raw(monitor.trim().parse().unwrap());
     nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGKILL).unwrap();
-    eventually("the container goes", || {
+    until("the container goes", || {
         let _ = sandbox.line("container cleanup --all").output();
         sandbox.line("ps -aq").output().ok().is_empty()
     });
@@ -123,7 +115,7 @@ fn the_image_may_go_with_a_container_in_the_background() {
     // Another container uses it: it stays, and nobody is told.
     sandbox.line("create --name user busybox true").output().ok();
     let id = sandbox.line("run -d --rmi busybox true").output().ok();
-    eventually("the container goes", || !sandbox.line("ps -aq --no-trunc").output().ok().contains(id.trim()));
+    until("the container goes", || !sandbox.line("ps -aq --no-trunc").output().ok().contains(id.trim()));
     crate::store::settle(&sandbox);
     assert_eq!(images(&sandbox), 1);
     sandbox.line("rm user").output().ok();
@@ -131,7 +123,7 @@ fn the_image_may_go_with_a_container_in_the_background() {
         sandbox.base_image();
         sandbox.line("run -d --rmi --name c busybox sleep 1000").output().ok();
         sandbox.line(&format!("{end} c")).output().ok();
-        eventually("the image goes", || images(&sandbox) == 0);
+        until("the image goes", || images(&sandbox) == 0);
         assert_eq!(sandbox.line("ps -aq").output().ok(), "", "{end}");
     }
     // Who leaves a container in the foreground leaves it its task, too.
@@ -142,7 +134,7 @@ fn the_image_may_go_with_a_container_in_the_background() {
     assert_eq!(terminal.wait(), 0);
     assert_eq!(images(&sandbox), 1);
     sandbox.line("stop -t 0 c").output().ok();
-    eventually("the image goes", || images(&sandbox) == 0);
+    until("the image goes", || images(&sandbox) == 0);
 }
 
 #[test]
