@@ -5,7 +5,7 @@
 //!    │                 │ closed to debuggers            │
 //!    │                 │ cgroup, namespaces, root       │
 //!    │                 └──clone (CLONE_PARENT)────────> │ a child of the monitor, in the container's pid namespace
-//!    │ <── Joined [pidfd] ── then it ends               │ terminal, user, working folder, capabilities, filter
+//!    │ <── Joined [pidfd, fence] ── then it ends        │ terminal, user, working folder, capabilities, filter
 //!    │ <── Ready [pty master] ───────────────────────── │
 //!    │ ── Go ─────────────────────────────────────────> │
 //!    │ <── end of the channel: it executes; or Failed ─ │
@@ -14,6 +14,9 @@
 //! the command can be looked into or traced by who is root in the container (CVE-2016-9962), and no descriptor of the host's is
 //! there to be reached (CVE-2024-21626). Whatever the container does to slow them down, the monitor does not wait: it polls
 //! [`Starting`].
+//!
+//! The fence is a time namespace that the command shares only with what comes of it: by that its processes are known, whoever
+//! their parents are (`supervise::marks`).
 
 use super::caps::CapSets;
 use super::cgroup::Cgroup;
@@ -128,6 +131,7 @@ impl ExecSpec {
 pub struct Starting {
     channel: Channel,
     cloned: Option<Cloned>,
+    fence: Option<OwnedFd>,
     ready: bool,
     went: bool,
     terminal: Option<OwnedFd>,
@@ -142,6 +146,8 @@ pub struct Executing {
     pub pidfd: OwnedFd,
     /// The master of its terminal.
     pub terminal: Option<OwnedFd>,
+    /// The time namespace that only it and what comes of it are in; `None` where the kernel or the user may make none.
+    pub fence: Option<OwnedFd>,
 }
 
 /// Sends a command on its way. The caller is the single-threaded parent of the container; it will have two more children to
@@ -166,7 +172,7 @@ pub fn begin(
         None => (clone_process(0)?, true),
     };
     if cloned.is_some() {
-        return Ok(Starting { channel: ours, cloned: None, ready: false, went: false, terminal: None });
+        return Ok(Starting { channel: ours, cloned: None, fence: None, ready: false, went: false, terminal: None });
     }
     drop(ours);
     let work = || {
@@ -194,8 +200,9 @@ impl Starting {
         match self.channel.receive::<Said>()? {
             // Not once it executes: who is root in the container may then have got hold of the channel's other end.
             Some((Said::Joined { pid }, fds)) if self.cloned.is_none() => {
-                let pidfd =
-                    fds.into_iter().next().ok_or_else(|| Error::new(Kind::Bug, "a process without its descriptor"))?;
+                let mut fds = fds.into_iter();
+                let pidfd = fds.next().ok_or_else(|| Error::new(Kind::Bug, "a process without its descriptor"))?;
+                self.fence = fds.next();
                 self.cloned = Some(Cloned { pid: Pid::from_raw(pid), pidfd });
             }
             Some((Said::Ready { handed, .. }, fds)) if !self.ready => {
@@ -209,7 +216,8 @@ impl Starting {
             None => {
                 let lost = || Error::new(Kind::Io, "the process ended before it could execute its command");
                 let Cloned { pid, pidfd } = self.cloned.take().ok_or_else(lost)?;
-                return Ok(Some(Executing { pid, pidfd, terminal: self.terminal.take() }));
+                let (terminal, fence) = (self.terminal.take(), self.fence.take());
+                return Ok(Some(Executing { pid, pidfd, terminal, fence }));
             }
         }
         if self.ready && self.cloned.is_some() && !self.went {
@@ -231,6 +239,14 @@ struct Joiner<'a> {
     cgroup: Option<&'a Cgroup>,
 }
 
+/// Who comes back from [`Joiner::enter`].
+enum Entered {
+    /// The joiner, with what it has to tell the monitor.
+    Joiner { cloned: Cloned, fence: Option<OwnedFd> },
+    /// The command's process; with runr's executable, where it needs protection.
+    Command { own_exe: Option<OwnedFd> },
+}
+
 impl Joiner<'_> {
     /// Returns the exit status of the joiner, or of a command that could not be executed.
     fn run(&self, streams: Streams, channel: Channel) -> i32 {
@@ -241,13 +257,14 @@ impl Joiner<'_> {
         let outside = self.leave_host();
         let Ok(Arranged { channel, kept }) = descriptors::arrange(streams, channel, &keep) else { return 125 };
         match outside.and_then(|()| self.enter(kept)) {
-            Ok((None, own_exe)) => {
+            Ok(Entered::Command { own_exe }) => {
                 let command = self.prepare(&channel, own_exe);
                 report(&channel, command.map_or_else(|e| e, |command| command.run(&channel)))
             }
-            Ok((Some(cloned), _)) => {
-                let sent = channel.send(&Said::Joined { pid: cloned.pid.as_raw() }, &[cloned.pidfd.as_fd()]);
-                i32::from(sent.is_err())
+            Ok(Entered::Joiner { cloned, fence }) => {
+                let fds: Vec<BorrowedFd<'_>> =
+                    std::iter::once(cloned.pidfd.as_fd()).chain(fence.iter().map(AsFd::as_fd)).collect();
+                i32::from(channel.send(&Said::Joined { pid: cloned.pid.as_raw() }, &fds).is_err())
             }
             Err(e) => report(&channel, e),
         }
@@ -263,13 +280,16 @@ impl Joiner<'_> {
         nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
     }
 
-    /// Enters the namespaces and makes the command's process, in which the first value is `None`. The second is runr's
-    /// executable, where it needs protection.
-    fn enter(&self, kept: Vec<OwnedFd>) -> Result<(Option<Cloned>, Option<OwnedFd>)> {
+    /// Enters the namespaces and makes the command's process.
+    fn enter(&self, kept: Vec<OwnedFd>) -> Result<Entered> {
         let mut kept = kept.into_iter();
         let kinds = std::iter::once(libc::CLONE_NEWUSER).chain(self.prepared.namespaces.iter().map(|(flag, _)| *flag));
         let joined: Vec<(i32, OwnedFd)> = kinds.zip(kept.by_ref()).collect();
-        namespaces::enter(&joined)?;
+        // The user namespace is the first: it gives the right to make another.
+        let (user, others) = joined.split_at(1);
+        namespaces::enter(user)?;
+        let fence = namespaces::fence();
+        namespaces::enter(others)?;
         drop(joined);
         if self.container.has(libc::CLONE_NEWUSER) {
             init::take_root_ids()?;
@@ -280,7 +300,10 @@ impl Joiner<'_> {
             Some(Errno::ENOMEM) => Error::conflict("the container is not running any more"),
             _ => e,
         })?;
-        Ok((cloned, kept.next()))
+        Ok(match cloned {
+            Some(cloned) => Entered::Joiner { cloned, fence },
+            None => Entered::Command { own_exe: kept.next() },
+        })
     }
 
     /// In the command's process.

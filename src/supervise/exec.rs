@@ -176,7 +176,10 @@ impl Exec {
         }
         match result.and_then(|executing| executing.map(|e| self.connect(e)).transpose()) {
             Ok(None) => None,
-            Ok(Some(executing)) => {
+            Ok(Some(mut executing)) => {
+                if let Some(namespace) = executing.fence.take() {
+                    self.mark.fence(namespace);
+                }
                 let pid = executing.pid.as_raw();
                 self.stage = Stage::Running(executing);
                 if self.doomed {

@@ -1,16 +1,22 @@
 //! Marks by which the processes of an exec session are known, whatever they did to their ancestry.
 //!
 //! A daemon (`setsid`, and a parent that ended) becomes a child of the container's first process, and nothing in its ids says
-//! any more who made it. What it cannot help to inherit, through fork and exec, is its timer slack (`PR_SET_TIMERSLACK`,
-//! 50 µs for everybody): each session has one that is a few nanoseconds longer, a number of its own. Nobody notices that, and
-//! the monitor finds it in `/proc/PID/timerslack_ns`, which who owns the user namespace may read.
+//! any more who made it. What it cannot help to inherit, through fork and exec, is
 //!
-//! It is no fence: a process may set its slack itself, and one of a real-time class has none. Such a process ends with the
-//! container.
+//! - a time namespace of the session's own (`runtime::exec`), from the command on. Its clocks are the container's, so nobody
+//!   notices. It is a fence: only with `CAP_SYS_ADMIN`, which no container has unless it was given, can a process leave it.
+//! - its timer slack (`PR_SET_TIMERSLACK`, 50 µs for everybody): each session has one that is a few nanoseconds longer, a
+//!   number of its own, which who owns the user namespace may read in `/proc/PID/timerslack_ns`. A process may set that
+//!   itself, and one of a real-time class has none; it is for kernels without time namespaces (before Linux 5.6).
+//!
+//! Not a cgroup below the container's, which could be killed as a whole: few users may make one, and in it no controllers could be
+//! enabled beside the container's own processes. Java before 24 and Node look for limits in their own group only, and would see none.
 
 use crate::sys::procfs;
+use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 
 /// The kernel's own timer slack, in nanoseconds (`INIT_TASK`).
 const USUAL: u64 = 50_000;
@@ -19,20 +25,28 @@ const USUAL: u64 = 50_000;
 const NUMBERS: u64 = 49_999;
 
 /// What a session's processes have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Mark {
     /// Their timer slack, in nanoseconds.
     pub(super) slack: u64,
     /// The namespace they are in, by its kind's name in `/proc/PID/ns`: on a machine with many containers, others have the same
     /// slack.
     within: Option<(&'static str, u64)>,
+    /// Their time namespace, and its inode: the number is nobody else's as long as the descriptor is held.
+    fence: Option<(OwnedFd, u64)>,
 }
 
 impl Mark {
+    /// The session's time namespace is known.
+    pub(super) fn fence(&mut self, namespace: OwnedFd) {
+        self.fence = fstat(&namespace).ok().map(|stat| (namespace, stat.st_ino));
+    }
+
     /// True if this process has it.
     pub(super) fn is_on(&self, pid: i32) -> bool {
         let there = |(kind, number)| procfs::namespace(pid, kind) == Some(number);
-        slack(pid) == Some(self.slack) && self.within.is_some_and(there)
+        self.fence.as_ref().is_some_and(|(_, number)| there(("time", *number)))
+            || slack(pid) == Some(self.slack) && self.within.is_some_and(there)
     }
 }
 
@@ -47,7 +61,7 @@ pub(super) struct Marks {
 impl Marks {
     /// A mark for the next session of the container whose first process is `first`.
     pub(super) fn next(&mut self, first: Pid) -> Mark {
-        Mark { slack: USUAL + self.number(), within: place(first.as_raw()) }
+        Mark { slack: USUAL + self.number(), within: place(first.as_raw()), fence: None }
     }
 
     fn number(&mut self) -> u64 {
@@ -107,7 +121,13 @@ mod tests {
         // The process is in the monitor's own namespaces: nothing there is a container's.
         assert_eq!(mark.within, None);
         assert!(!mark.is_on(own));
-        let there = Mark { slack: own_slack().unwrap(), within: procfs::namespace(own, "pid").map(|n| ("pid", n)) };
-        assert!(there.is_on(own));
+        let within = procfs::namespace(own, "pid").map(|n| ("pid", n));
+        assert!(Mark { slack: own_slack().unwrap(), within, fence: None }.is_on(own));
+        let mut fenced = Mark { slack: 0, within: None, fence: None };
+        assert!(!fenced.is_on(own));
+        if let Ok(namespace) = std::fs::File::open("/proc/self/ns/time") {
+            fenced.fence(namespace.into());
+            assert!(fenced.is_on(own));
+        }
     }
 }

@@ -329,6 +329,36 @@ fn a_killed_client_leaves_no_daemon_either() {
     }
 }
 
+/// A daemon that has done away with everything it could be known by but what it can't leave.
+#[test]
+fn a_daemon_that_hides_ends_with_a_killed_client() {
+    need!(userns, shell, time_namespaces);
+    for flags in ["", "--pid host"] {
+        let sandbox = sandbox(flags);
+        let number = std::process::id() * 10;
+        let has = |prefix: u32| processes(&sandbox).contains(&format!("sleep {prefix}{number}"));
+        let hide = "echo 50000 >/proc/$$/timerslack_ns; read slack </proc/$$/timerslack_ns; echo $slack >/tmp/slack";
+        let daemon = format!("sh -c 'setsid sh -c \"$HIDE; sleep 2{number}; true\" &'; sleep 1{number}");
+        let hide_in = |text: &str| text.replace("$HIDE", &hide.replace('$', "\\$"));
+        let other = sandbox.runr(["exec", "c", "sh", "-c", &format!("sleep 3{number}; true")]).spawn();
+        let running = sandbox.runr(["exec", "c", "sh", "-c", &hide_in(&daemon)]).spawn();
+        until("the processes", || has(1) && has(2) && has(3));
+        assert_eq!(inside(&sandbox, "", "cat /tmp/slack"), "50000\n");
+        // Nobody notices the namespace: its clocks are the container's.
+        let offsets = inside(&sandbox, "", "cat /proc/self/timens_offsets");
+        let is_moved = |line: &str| line.split_whitespace().skip(1).any(|n| n != "0");
+        assert!(!offsets.is_empty() && !offsets.lines().any(is_moved), "{offsets}");
+        running.signal(Signal::SIGKILL);
+        assert_eq!(running.wait().code(), 137);
+        until("no process", || !has(1) && !has(2));
+        assert!(has(3), "the other session is not touched");
+        other.signal(Signal::SIGKILL);
+        assert_eq!(other.wait().code(), 137);
+        until("the other session's end", || !has(3));
+        sandbox.runr(["rm", "-f", "-t", "0", "c"]).output().ok();
+    }
+}
+
 #[test]
 fn the_containers_end_ends_every_session() {
     need!(userns, shell);

@@ -71,6 +71,15 @@ pub fn userns() -> Need {
     )
 }
 
+/// The kernel must have time namespaces (Linux 5.6), and permit them.
+pub fn time_namespaces() -> Need {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    when(
+        *FOUND.get_or_init(|| succeeds("unshare", &["--user", "--map-root-user", "--time", "--fork", "true"])),
+        "time namespaces are not permitted",
+    )
+}
+
 /// Overlay mounts in a user namespace must work in the folder of the sandboxes.
 pub fn overlay() -> Need {
     static FOUND: OnceLock<bool> = OnceLock::new();
