@@ -113,14 +113,20 @@ fn several_containers_are_told_apart() {
     let sandbox = sandbox();
     ended(&sandbox, "a", "", "echo 1; printf 2");
     ended(&sandbox, "b", "", "echo 3; sleep 0.1; echo 4 >&2");
-    assert_eq!(streams(&sandbox, "--names a b"), ("a 1\na 2b 3\n".into(), "b 4\n".into()));
+    assert_eq!(streams(&sandbox, "--names a b"), ("a 1\na 2\nb 3\n".into(), "b 4\n".into()));
     let id = sandbox.line("inspect -f {{.Id}} b").output().ok();
     let short = &id[..12];
     assert_eq!(streams(&sandbox, "-n 1 b b").1, format!("{short} 4\n{short} 4\n"), "ids unless names are asked for");
     assert_eq!(streams(&sandbox, "--names b").0, "3\n", "one container needs no name");
     let (out, err) = streams(&sandbox, "--color --names a b");
-    assert_eq!(out, "\x1b[37ma 1\x1b[0m\n\x1b[37ma 2\x1b[31mb 3\x1b[0m\n\x1b[0m");
+    assert_eq!(out, "\x1b[37ma 1\x1b[0m\n\x1b[37ma 2\x1b[0m\n\x1b[31mb 3\x1b[0m\n");
     assert_eq!(err, "\x1b[31mb 4\x1b[0m\n");
+    assert_eq!(streams(&sandbox, "--names b a").0, "b 3\na 1\na 2", "what ends nowhere ends so");
+    assert!(streams(&sandbox, "--color a").0.ends_with("m2\x1b[0m"));
+    start(&sandbox, "c", "", "printf be; sleep 1; echo gin");
+    start(&sandbox, "d", "", "sleep 0.5; echo between");
+    let (out, _) = streams(&sandbox, "-f --names c d");
+    assert_eq!(out, "c be\nd between\nc gin\n", "a line that is interrupted goes on as another one");
     let stderr = logs(&sandbox, "a nosuch").output().fails(125);
     assert_eq!(stderr, "runr: no such container: nosuch\n");
 }

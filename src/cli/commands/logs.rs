@@ -123,6 +123,15 @@ impl<'a> Printer<'a> {
         self.buffer.extend_from_slice(prefix.details.as_deref().unwrap_or_default().as_bytes());
     }
 
+    /// Ends the lines of others on this stream, so that no line has parts of two containers.
+    fn end_others(&mut self, log: usize, stream: Stream) {
+        for (_, open) in self.open.iter_mut().enumerate().filter(|(other, _)| *other != log) {
+            if std::mem::take(&mut open[stream.index()]) {
+                self.buffer.extend_from_slice(if self.colour { b"\x1b[0m\n" } else { b"\n" });
+            }
+        }
+    }
+
     fn flush(&mut self) -> Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
@@ -175,6 +184,7 @@ impl Sink for Printer<'_> {
         if self.is_plain() {
             self.buffer.extend_from_slice(bytes);
         } else {
+            self.end_others(log, record.stream);
             let was_open = std::mem::replace(&mut self.open[log][record.stream.index()], !record.ends_line());
             if !was_open {
                 self.begin_line(log, record.time);
