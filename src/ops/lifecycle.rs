@@ -128,7 +128,7 @@ pub enum Condition {
     Unhealthy,
 }
 
-/// Waits until one of `conditions` holds for a container. Returns its exit code if it doesn't run then.
+/// Waits until one of `conditions` holds for a container. Returns its exit code if that is about its end.
 ///
 /// Errors: `NotFound`.
 pub fn wait(store: &Store, word: &str, conditions: &[Condition]) -> Result<Option<i32>> {
@@ -208,5 +208,9 @@ fn holds(
         Condition::Healthy => health == Some(HealthStatus::Healthy),
         Condition::Unhealthy => health == Some(HealthStatus::Unhealthy),
     };
-    Ok(conditions.iter().any(true_for).then(|| if alive { None } else { Some(state.exit_code.unwrap_or(0)) }))
+    let held: Vec<&Condition> = conditions.iter().filter(|c| true_for(c)).collect();
+    // Before its start a container that was waited for as such has no status; whoever waits for its end gets 0.
+    let early = |c: &&Condition| matches!(c, Condition::Is(Status::Created | Status::Initialized));
+    let code = (!alive && !held.iter().all(early)).then(|| state.exit_code.unwrap_or(0));
+    Ok((!held.is_empty()).then_some(code))
 }

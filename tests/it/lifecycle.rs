@@ -102,6 +102,8 @@ fn wait_prints_one_status_for_each() {
     assert_eq!(sandbox.line("wait x b").output().ok(), "4\n6\n", "also of one that is gone by then");
     assert!(sandbox.line("wait x").output().fails(125).contains("no such container: x"));
     sandbox.line("create --name c --network none busybox sleep 30").output().ok();
+    assert_eq!(sandbox.line("wait --condition created c").output().ok(), "-1\n");
+    assert_eq!(sandbox.line("wait --condition exited c").output().ok(), "0\n", "as podman says of one that never ran");
     let running = sandbox.line("wait --condition running c").spawn();
     std::thread::sleep(Duration::from_millis(200));
     sandbox.line("start c").output().ok();

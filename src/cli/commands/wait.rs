@@ -9,7 +9,7 @@ use crate::state::Status;
 use crate::store::Store;
 use clap::ArgMatches;
 
-/// `wait`. With a condition that holds for a running container there is no status; -1 is printed, as podman does.
+/// `wait`. With a condition that holds before or while a container runs there is no status; -1 is printed, as podman does.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: WaitArgs = typed(matches)?;
     let conditions = conditions(&args.condition)?;
@@ -46,14 +46,14 @@ fn conditions(given: &[String]) -> Result<Vec<Condition>> {
     }
     let parse = |text: &String| {
         Ok(match text.as_str() {
-            "not-running" | "stopped" => Condition::NotRunning,
+            "not-running" | "stopped" | "exited" => Condition::NotRunning,
             "next-exit" => Condition::NextExit,
             "removed" | "removing" => Condition::Removed,
             "created" | "configured" => Condition::Is(Status::Created),
             "initialized" => Condition::Is(Status::Initialized),
             "running" => Condition::Is(Status::Running),
             "paused" => Condition::Is(Status::Paused),
-            "exited" | "stopping" => Condition::Is(Status::Exited),
+            "stopping" => Condition::Is(Status::Exited),
             "healthy" => Condition::Healthy,
             "unhealthy" => Condition::Unhealthy,
             _ => {
