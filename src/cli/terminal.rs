@@ -1,7 +1,8 @@
 //! The caller's terminal: raw mode that is always undone, and the caller's streams made ready for a container.
 
-use super::parse::process::Attach;
+use super::output::Output;
 use crate::base::{Doing, Error, Result};
+use crate::spec::options::Attach;
 use crate::supervise::client::{Companion, Relay};
 use crate::supervise::process::Stdio;
 use crate::sys::term;
@@ -40,6 +41,15 @@ pub(super) struct Wiring {
     /// First size of the container's terminal.
     pub(super) size: Option<term::Size>,
     raw: bool,
+}
+
+/// Warns of a terminal for a command whose input is none, as podman does; docker refuses.
+pub(super) fn check_input(out: &Output, interactive: bool, tty: bool) {
+    if interactive && tty && !term::is_terminal(std::io::stdin().as_fd()) {
+        out.warning(
+            "the input device is not a TTY: -t makes the command believe it is, leave it out unless that is wanted",
+        );
+    }
 }
 
 /// Connects those of the caller's streams that `attach` names: files and pipes go to the monitor as they are, a terminal never

@@ -35,6 +35,8 @@ pub struct ContainerOptions {
     pub tty: bool,
     /// `--interactive`.
     pub interactive: bool,
+    /// Which streams of its caller's it was made for; none with `--detach`. For inspect: each start decides anew.
+    pub attached: Attach,
     /// `--init`: runr's own init is PID 1, unless there is an `init_path`.
     pub init: bool,
     /// `--init-path`: this program of the machine is PID 1 instead.
@@ -162,6 +164,17 @@ impl ContainerOptions {
     pub fn hides_user(&self) -> bool {
         self.userns.as_deref() == Some("nomap")
     }
+}
+
+/// `--attach`: streams of a caller's that are connected to a container's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// Its standard input.
+    pub stdin: bool,
+    /// Its standard output.
+    pub stdout: bool,
+    /// Its standard error.
+    pub stderr: bool,
 }
 
 /// `--restart`: what the monitor does when the container's process ends by itself.

@@ -82,6 +82,30 @@ fn health_is_shown_where_docker_shows_it() {
 }
 
 #[test]
+fn which_streams_a_container_was_made_for() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    let format =
+        "{{with .Config}}{{.AttachStdin}} {{.AttachStdout}} {{.AttachStderr}} {{.OpenStdin}} {{.StdinOnce}}{{end}}";
+    // As docker's command line asks its daemon for it.
+    for (flags, expected) in [
+        ("run", "false true true false false"),
+        ("run -i", "true true true true true"),
+        ("run -i -a stdout", "false true false true false"),
+        ("run -d", "false false false false false"),
+        ("run -di", "false false false true false"),
+        ("create", "false true true false false"),
+        ("create -i", "true true true true true"),
+        ("create -a stdin -a stderr", "true false true false false"),
+    ] {
+        sandbox.line(&format!("{flags} --name c --network none busybox true")).output().ok();
+        assert_eq!(sandbox.runr(["inspect", "-f", format, "c"]).output().ok(), format!("{expected}\n"), "{flags}");
+        sandbox.line("rm -f -t 0 c").output().ok();
+    }
+}
+
+#[test]
 fn forms_and_flags() {
     need!(userns, shell);
     let sandbox = Sandbox::new();

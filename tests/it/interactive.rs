@@ -1,7 +1,11 @@
 //! A person at a terminal: job control inside and outside, full-screen programs, sessions that are left and found again.
 
-use crate::support::{Sandbox, pty::Pty};
+use crate::support::{Sandbox, need, pty::Pty};
 use std::time::Duration;
+
+/// What is said of `-it` without a terminal.
+const NO_TERMINAL: &str = "runr: warning: the input device is not a TTY: -t makes the command believe it is, \
+    leave it out unless that is wanted\n";
 
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -136,13 +140,36 @@ fn a_shell_that_is_given_no_terminal_for_its_input_ends() {
     // The end of the input comes before, while or after the shell sets its terminal up; it must not get lost.
     for round in 0..6 {
         let limit = Duration::from_secs(30);
-        let run =
-            sandbox.line("run --rm -it --network none busybox sh").stdin("echo r''an\n").limit(limit).output().ok();
-        assert!(run.contains("ran"), "{round}: {run}");
-        sandbox.line("run --rm -it --network none busybox sh").limit(limit).output().ok();
-        let exec = sandbox.line("exec -it c sh").stdin("echo r''an\n").limit(limit).output().ok();
-        assert!(exec.contains("ran"), "{round}: {exec}");
-        sandbox.line("exec -it c sh").limit(limit).output().ok();
+        for line in ["run --rm -it --network none busybox sh", "exec -it c sh"] {
+            let end = sandbox.line(line).stdin("echo r''an\n").limit(limit).output().checked();
+            assert!(end.stdout.contains("ran"), "{round}: {}", end.stdout);
+            assert_eq!(end.stderr, NO_TERMINAL, "{line}");
+            sandbox.line(line).limit(limit).output().ok();
+        }
+    }
+    for line in ["run --rm -i --network none busybox cat", "run --rm -t --network none busybox true", "exec -i c cat"] {
+        assert_eq!(sandbox.line(line).output().checked().stderr, "", "{line}");
+    }
+    let detached = sandbox.line("run -dit --name d --network none busybox true").output().checked();
+    assert_eq!(detached.stderr, "", "it is connected to nothing");
+    sandbox.line("rm -f -t 0 c d").output().ok();
+}
+
+#[test]
+fn a_shell_with_a_line_editor_ends_with_its_input() {
+    need!(userns, alpine);
+    let sandbox = Sandbox::new();
+    sandbox
+        .runr(["import", need::file_from("RUNR_TEST_ALPINE_TAR").unwrap().to_str().unwrap(), "alpine"])
+        .output()
+        .ok();
+    // Its ash takes what is typed before it is ready as part of a line, the end of the input included.
+    for (input, round) in [("echo r''an\n", 0), ("echo r''an", 1), ("", 2), ("exit 3\n", 3)] {
+        let line = "run --rm -it --network none alpine sh";
+        let end = sandbox.line(line).stdin(input).limit(Duration::from_secs(30)).output();
+        assert_eq!(end.code(), if round == 3 { 3 } else { 0 }, "{round}: {}", end.stdout);
+        assert_eq!(end.stdout.contains("ran\r\n"), round == 0, "{round}: {}", end.stdout);
+        assert_eq!(end.stderr, NO_TERMINAL);
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::super::args::lifecycle::AttachArgs;
 use super::super::parse::keys::detach_keys;
-use super::super::parse::process::Attach;
 use super::super::terminal;
 use super::super::{Context, Exit, typed};
 use super::{select, start};
 use crate::base::{Error, Result};
 use crate::ops::lifecycle;
+use crate::spec::options::Attach;
 use crate::state::Status;
 use crate::state::containers::Container;
 use crate::store::Store;

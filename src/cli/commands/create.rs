@@ -20,8 +20,9 @@ use std::sync::Arc;
 /// `create`: prints the new container's id.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: CreateCommandArgs = typed(matches)?;
-    process::attach(&args.attach)?;
-    let request = create::request(args.create, &context.config)?;
+    let attach = process::attach(&args.attach)?;
+    let mut request = create::request(args.create, &context.config)?;
+    request.attached(attach, !args.attach.is_empty());
     let store = Store::open(&context.config.root)?;
     let made = make(context, &store, request)?;
     context.out.line(&made.created.container.record.id)?;

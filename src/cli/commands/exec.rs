@@ -2,7 +2,6 @@
 
 use super::super::args::exec::ExecArgs;
 use super::super::parse::keys::detach_keys;
-use super::super::parse::process::Attach;
 use super::super::parse::{env, process};
 use super::super::passed::asked_for;
 use super::super::terminal::{self, Wiring};
@@ -11,6 +10,7 @@ use super::select;
 use crate::base::{Error, Result, fsx};
 use crate::ops;
 use crate::runtime::exec::ExecSpec;
+use crate::spec::options::Attach;
 use crate::store::Store;
 use crate::supervise::client::{self, End};
 use clap::ArgMatches;
@@ -36,6 +36,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         context.out.line(&spec.id)?;
         return Ok(Exit::OK);
     }
+    terminal::check_input(&context.out, args.interactive, args.tty);
     let signals = client::catch_signals(false)?;
     let wiring = terminal::wire(args.interactive, args.tty, false, streams)?;
     let raw = wiring.raw_mode()?;

@@ -31,6 +31,9 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let keys = detach_keys(args.detach_keys.as_deref())?;
     let mut request = create::request(args.create, &context.config)?;
     request.options.accounts.off = !args.passwd;
+    if !args.detach {
+        request.attached(attach, !args.attach.is_empty());
+    }
     if args.rmi {
         request.options.remove = true;
         request.options.remove_image = true;
@@ -55,6 +58,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         context.out.line(&id)?;
         return Ok(Exit::OK);
     }
+    terminal::check_input(&context.out, options.interactive && attach.stdin, options.tty);
     let record = options.remove_image.then(|| created.container.record.clone());
     // Until here a signal simply ends the command, also in the middle of a pull; what is half made is swept.
     let signals = client::catch_signals(args.sig_proxy)?;

@@ -3,7 +3,6 @@
 use super::super::args::life::{InitArgs, StartArgs};
 use super::super::output::filter::Filters;
 use super::super::parse::keys::detach_keys;
-use super::super::parse::process::Attach;
 use super::super::terminal::{self, Wiring};
 use super::super::{Context, Exit, progress, typed};
 use super::attach;
@@ -13,7 +12,7 @@ use super::select::{self, Selection};
 use crate::base::{Error, Result};
 use crate::ops::start::{self, Caller, Taken};
 use crate::spec::ContainerOptions;
-use crate::spec::options::{RestartPolicy, SdNotify};
+use crate::spec::options::{Attach, RestartPolicy, SdNotify};
 use crate::state::containers::Container;
 use crate::state::{Containers, NewContainer};
 use crate::store::Store;

@@ -10,7 +10,7 @@ use super::{env, health, host, key_value, life, limits, mount, names, namespace,
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
-use crate::spec::options::{AccountOptions, ContainerOptions, HostsBase, MountKind, RestartPolicy, SdNotify};
+use crate::spec::options::{AccountOptions, Attach, ContainerOptions, HostsBase, MountKind, RestartPolicy, SdNotify};
 use crate::spec::systemd::{ImageVolume, Systemd};
 use crate::state::log::{Driver, Settings};
 use crate::supervise::process::Stdio;
@@ -42,6 +42,13 @@ pub(crate) struct CreateRequest {
     pub(crate) quiet: bool,
     /// How to reach the registry.
     pub(crate) source: SourceArgs,
+}
+
+impl CreateRequest {
+    /// Notes which streams the caller connects. Unless it was `explicit` about them, its input only with `--interactive`.
+    pub(crate) fn attached(&mut self, attach: Attach, explicit: bool) {
+        self.options.attached = Attach { stdin: attach.stdin && (explicit || self.options.interactive), ..attach };
+    }
 }
 
 /// Checks and converts everything; reads the files that `--env-file` and `--label-file` name.

@@ -1,7 +1,7 @@
 //! `--ulimit`, `--umask`, `--entrypoint`, `--stop-signal`, `--oom-score-adj`, `--workdir`, `--sysctl`.
 
 use crate::base::{Error, Result};
-use crate::spec::options::Ulimit;
+use crate::spec::options::{Attach, Ulimit};
 
 /// Names of getrlimit(2) in docker's spelling.
 const ULIMITS: [&str; 16] = [
@@ -70,14 +70,6 @@ pub(crate) fn signal(text: &str) -> Result<String> {
     crate::sys::signal::number(text).ok_or_else(|| Error::usage(format!("unknown signal `{text}`")))?;
     let upper = text.to_ascii_uppercase();
     Ok(upper.strip_prefix("SIG").unwrap_or(&upper).to_owned())
-}
-
-/// Which of the caller's streams `--attach` connects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Attach {
-    pub(crate) stdin: bool,
-    pub(crate) stdout: bool,
-    pub(crate) stderr: bool,
 }
 
 /// All `--attach` together; without any, every stream is connected.

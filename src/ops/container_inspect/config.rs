@@ -25,15 +25,15 @@ pub(super) fn config(container: &Container, image_name: &str) -> Value {
     put("Hostname", hostname.into());
     put("Domainname", options.domainname.clone().unwrap_or_default().into());
     put("User", options.user.clone().unwrap_or_else(|| image.user.clone()).into());
-    put("AttachStdin", options.interactive.into());
-    put("AttachStdout", true.into());
-    put("AttachStderr", true.into());
+    put("AttachStdin", options.attached.stdin.into());
+    put("AttachStdout", options.attached.stdout.into());
+    put("AttachStderr", options.attached.stderr.into());
     if !image.exposed_ports.is_empty() {
         put("ExposedPorts", json!(image.exposed_ports));
     }
     put("Tty", options.tty.into());
     put("OpenStdin", options.interactive.into());
-    put("StdinOnce", options.interactive.into());
+    put("StdinOnce", (options.interactive && options.attached.stdin).into());
     put("Env", environment(image, options).into());
     put("Cmd", json!(command));
     if let Some(check) = options.health.over(image.healthcheck.as_ref()) {
