@@ -20,6 +20,8 @@ pub enum Kind {
     Usage,
     /// An object of runr's (image, container, volume, network) does not exist.
     NotFound,
+    /// The beginning of an id that fits several objects.
+    Ambiguous,
     /// A name is taken, or the object is in the wrong state.
     Conflict,
     /// The system or a registry said no.

@@ -51,6 +51,8 @@ pub fn of(command: &str, kind: Kind) -> Exit {
         (_, Kind::CommandNotFound) => 127,
         (_, Kind::CommandNotExecutable) => 126,
         ("rm" | "rmi", Kind::NotFound) => 1,
+        // podman 4 and 5 and docker say so; of a container's id podman says 125.
+        ("rmi", Kind::Ambiguous) => 1,
         ("rm" | "rmi", Kind::Conflict) => 2,
         // podman 4 and 5: the container is there and does not run.
         ("exec", Kind::Conflict) => 255,
@@ -81,6 +83,9 @@ mod tests {
             ("rm", Usage, 125),
             ("rm", Io, 125),
             ("rmi", NotFound, 1),
+            ("rmi", Ambiguous, 1),
+            ("rm", Ambiguous, 125),
+            ("exec", Ambiguous, 125),
             ("rmi", Conflict, 2),
             ("pull", Remote, 125),
             ("ps", Corrupt, 125),

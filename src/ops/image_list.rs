@@ -1,5 +1,6 @@
 //! `images` with its filters, and the document of `image inspect`, in docker's words.
 
+use super::containers::image_users;
 use crate::base::{Error, Result, moment};
 use crate::image::Reference;
 use crate::image::config::Execution;
@@ -24,6 +25,10 @@ pub enum Filter {
     Since(String),
     /// `id=PREFIX`.
     Id(String),
+    /// `containers=true|false`: containers were made of it.
+    Used(bool),
+    /// `readonly=`, `manifest=` (a list of images) and `containers=external`: what no image here is; false admits all.
+    Never(bool),
     /// `until=TIME`: made before that time (RFC 3339) or that long ago (`24h`).
     Until(jiff::Timestamp),
 }
@@ -38,12 +43,17 @@ impl FromStr for Filter {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (value.to_owned(), None),
         };
+        let switch = || match value {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(Error::usage(format!("invalid filter `{text}`: use {key}=true or {key}=false"))),
+        };
         Ok(match key {
-            "dangling" => match value {
-                "true" | "1" => Self::Dangling(true),
-                "false" | "0" => Self::Dangling(false),
-                _ => return Err(Error::usage(format!("invalid filter `{text}`: use dangling=true or dangling=false"))),
-            },
+            // podman: one without a name that no other image was made from, and nobody knows here what others were made from.
+            "dangling" | "intermediate" => Self::Dangling(switch()?),
+            "containers" if value == "external" => Self::Never(true),
+            "containers" => Self::Used(switch()?),
+            "readonly" | "manifest" => Self::Never(switch()?),
             "label" => Self::Label(label().0, label().1),
             "label!" => Self::NoLabel(label().0, label().1),
             "reference" => Self::Reference(value.to_owned()),
@@ -53,7 +63,7 @@ impl FromStr for Filter {
             "until" => Self::Until(moment::parse(value, jiff::Timestamp::now())?),
             _ => {
                 return Err(Error::usage(format!("invalid filter `{key}`"))
-                    .hint("there are: dangling, label, label!, reference, before, since, id, until"));
+                    .hint("there are: dangling, label, label!, reference, before, since, id, until, containers, readonly, intermediate, manifest"));
             }
         })
     }
@@ -73,6 +83,11 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<ImageSummary>> {
         }
         images.retain(|i| !i.names.is_empty());
     }
+    if filters.iter().any(|f| matches!(f, Filter::Used(_))) {
+        let users = image_users(store)?.users;
+        let used = |image: &ImageSummary| users.iter().any(|user| user.image == image.id);
+        images.retain(|i| filters.iter().all(|f| if let Filter::Used(wanted) = f { used(i) == *wanted } else { true }));
+    }
     for filter in filters {
         let limit = match filter {
             Filter::Before(text) | Filter::Since(text) => made(&find(store, text)?),
@@ -89,7 +104,7 @@ fn find(store: &Store, text: &str) -> Result<ImageSummary> {
     image.ok_or_else(|| Error::not_found(format!("no such image: `{text}`")))
 }
 
-/// Whether an image passes a filter on its own; `limit` is the time of the image that `before` and `since` name.
+/// Whether an image passes a filter on its own, which of `Reference` and `Used` it always does; `limit` is the time of the image that `before` and `since` name.
 pub fn passes(image: &ImageSummary, filter: &Filter, limit: Option<jiff::Timestamp>) -> bool {
     let has = |name: &str, value: &Option<String>| {
         image.labels.get(name).is_some_and(|v| value.as_ref().is_none_or(|wanted| wanted == v))
@@ -99,7 +114,8 @@ pub fn passes(image: &ImageSummary, filter: &Filter, limit: Option<jiff::Timesta
         Filter::Dangling(wanted) => (image.names.is_empty() && image.foreign_names.is_empty()) == *wanted,
         Filter::Label(name, value) => has(name, value),
         Filter::NoLabel(name, value) => !has(name, value),
-        Filter::Reference(_) => true,
+        Filter::Reference(_) | Filter::Used(_) => true,
+        Filter::Never(wanted) => !wanted,
         Filter::Before(_) => made.is_some_and(|m| limit.is_some_and(|l| m < l)),
         Filter::Since(_) => made.is_some_and(|m| limit.is_some_and(|l| m > l)),
         Filter::Id(prefix) => image.id.hex().starts_with(prefix.as_str()),

@@ -5,7 +5,7 @@ use super::names;
 use super::record::{ContainerRecord, ContainerState, Status, VERSION};
 use crate::base::fsx::{self, Durability};
 use crate::base::paths::Paths;
-use crate::base::{Doing, Error, Result};
+use crate::base::{Doing, Error, Kind, Result};
 use crate::image::digest::hex;
 use crate::sys::lock::{self, Mode};
 use serde::de::DeserializeOwned;
@@ -303,8 +303,8 @@ impl Containers {
         match (found.next(), found.next()) {
             (Some(id), None) => Ok(id),
             (Some(_), Some(_)) => {
-                Err(Error::usage(format!("more than one container has an id that starts with `{word}`"))
-                    .hint("give more digits, or the name"))
+                let text = format!("more than one container has an id that starts with `{word}`");
+                Err(Error::new(Kind::Ambiguous, text).hint("give more digits, or the name"))
             }
             _ => Err(missing()),
         }

@@ -178,8 +178,8 @@ impl Store {
             let Some(k) = known.get(&d.digest).filter(|k| k.id.hex().starts_with(prefix)) else { continue };
             match found {
                 Some((other, _)) if other.id != k.id => {
-                    return Err(Error::conflict(format!("image id `{text}` is ambiguous"))
-                        .hint("give more of its digits, as `runr images --no-trunc` shows them"));
+                    let said = format!("more than one image has an id that starts with `{text}`");
+                    return Err(Error::new(Kind::Ambiguous, said).hint("give more digits, or a name"));
                 }
                 _ => found = Some((k, d)),
             }

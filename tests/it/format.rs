@@ -177,8 +177,22 @@ fn images_are_listed_by_name_and_format() {
         ("images other -q", ""),
         ("images --filter reference=busy* --format {{.Tag}}", "latest\n"),
         ("images --filter dangling=true -q", ""),
+        ("images --filter intermediate=true -q", ""),
+        ("images --filter readonly=true -q", ""),
+        ("images --filter readonly=false --filter manifest=false --filter intermediate=false -q --no-trunc", &id),
+        ("images --filter containers=external -q", ""),
+        ("images --filter containers=true -q", ""),
+        ("images --filter containers=false -q --no-trunc", &id),
         ("image inspect busybox --format {{.Id}}", &id),
     ] {
         assert_eq!(sandbox.line(args).output().ok(), text, "{args}");
     }
+    sandbox.line("create --name c --network none busybox true").output().ok();
+    assert_eq!(sandbox.line("images --filter containers=true -q --no-trunc").output().ok(), id);
+    assert_eq!(sandbox.line("images --filter containers=false -q").output().ok(), "");
+    assert_eq!(
+        sandbox.line("images --filter containers=many").output().fails(125),
+        "runr: invalid filter `containers=many`: use containers=true or containers=false\n"
+    );
+    sandbox.line("rm c").output().ok();
 }

@@ -72,6 +72,20 @@ fn the_beginning_of_several_ids_is_a_mistake_and_no_conflict() {
 }
 
 #[test]
+fn the_beginning_of_several_images_ids_removes_none() {
+    need!(userns, tool("tar"));
+    let sandbox = Sandbox::new();
+    sandbox.sh("for n in $(seq 17); do echo $n >n; tar -c n | runr import -; done").output().ok();
+    let digit = sandbox.sh("runr images -q | cut -c1 | sort | uniq -d | head -n 1 | tr -d '\\n'").output().ok();
+    let said =
+        format!("runr: more than one image has an id that starts with `{digit}`\nhint: give more digits, or a name\n");
+    for (command, status) in [("rmi", 1), ("rmi -f", 1), ("rmi -i", 1), ("image inspect", 125), ("run", 125)] {
+        assert_eq!(sandbox.line(command).arg(&digit).output().fails(status), said, "{command}");
+    }
+    assert_eq!(sandbox.line("images -q").output().ok().lines().count(), 17);
+}
+
+#[test]
 fn run_and_create_take_what_scripts_give() {
     need!(userns, shell);
     let sandbox = Sandbox::new();

@@ -47,7 +47,7 @@ pub(crate) struct ImagesArgs {
     /// Show digests
     #[arg(long)]
     pub(crate) digests: bool,
-    /// Only what fits: dangling, label, before, since, reference, until, id
+    /// Only what fits: dangling, label, before, since, reference, until, id, containers, readonly, intermediate, manifest
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub(crate) filter: Vec<String>,
     /// Print by a Go template, as table TEMPLATE, or as json

@@ -98,6 +98,8 @@ fn wanted(image: &ImageSummary, filters: &[Filter]) -> bool {
     filters.iter().all(|filter| match filter {
         Filter::Dangling(false) => true,
         Filter::Reference(pattern) => image.names.iter().any(|name| image_list::names_fit(pattern, name)),
+        // What is in use is not offered.
+        Filter::Used(used) => !used,
         filter => image_list::passes(image, filter, None),
     })
 }
