@@ -15,8 +15,8 @@ pub(super) fn environment(image: &Execution, options: &ContainerOptions, hostnam
     }
     set(&mut env, defaults::CONTAINER);
     let kept = |pair: &&String| !options.unset_env.iter().any(|n| name(pair) == n);
-    // podman takes runr's own ones away, too, when they are named; with all of them the command keeps its PATH.
-    env.retain(|pair| kept(&pair));
+    // As podman: its own ones go, too, but it sets HOSTNAME afterwards, as HOME. Without a PATH the command is still found.
+    env.retain(|pair| if options.unset_env_all { name(pair) == "HOSTNAME" } else { kept(&pair) });
     if !options.unset_env_all {
         image.env.iter().filter(kept).for_each(|pair| set(&mut env, pair));
     }
@@ -98,6 +98,9 @@ mod tests {
             environment(&image(), &own, Some("web")),
             ["PATH=/img:/more", "HOSTNAME=web", "TERM=xterm", "container=oci", "A=2", "NEW=1-", "B=3"]
         );
+        let own =
+            ContainerOptions { env: vec!["B=3".into()], unset_env_all: true, tty: true, ..ContainerOptions::default() };
+        assert_eq!(environment(&image(), &own, Some("web")), ["HOSTNAME=web", "B=3"]);
         let own = ContainerOptions { unset_env: vec!["A".into()], ..ContainerOptions::default() };
         assert_eq!(environment(&image(), &own, None), ["PATH=/img", "container=oci"]);
     }

@@ -107,6 +107,8 @@ fn run_and_create_take_what_scripts_give() {
     assert!(paths.ends_with(" none\n") && paths.starts_with('/'), "{paths}");
     let names = sandbox.line("run --rm --network none --unsetenv PATH busybox env").output().ok();
     assert!(!names.lines().any(|line| line.starts_with("PATH=")), "{names}");
+    let names = sandbox.line("run --rm --network none --hostname h --unsetenv-all -e A=b busybox env").output().ok();
+    assert_eq!(names, "HOSTNAME=h\nA=b\nHOME=/root\n");
 }
 
 #[test]
