@@ -28,7 +28,7 @@ pub fn add(store: &Store, options: &mut ContainerOptions) -> Result<()> {
         let other = containers::find(store, word).doing(|| "--volumes-from")?;
         for mut mount in other.record.options.mounts {
             let taken = options.mounts.iter().any(|m| m.target == mount.target);
-            if taken || matches!(mount.kind, MountKind::Tmpfs) {
+            if taken || matches!(mount.kind, MountKind::Tmpfs | MountKind::Devpts) {
                 continue;
             }
             mount.read_only = read_only.unwrap_or(mount.read_only);

@@ -6,7 +6,7 @@
 use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::fs::open_in_root;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat, makedev};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -55,7 +55,7 @@ fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Reads a small regular file below `root`; a missing one is empty.
+/// Reads a small regular file below `root`; a missing one is empty, and so is one that is masked.
 pub fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     // Non-blocking, so that a fifo in its place does not hang; it is refused below.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -64,7 +64,11 @@ pub fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
         Err(_) => return Ok(String::new()),
     };
     let stat = fstat(&file).doing(|| format!("look at the image's `{path}`"))?;
-    if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() {
+    let kind = stat.st_mode & SFlag::S_IFMT.bits();
+    if kind == SFlag::S_IFCHR.bits() && stat.st_rdev == makedev(1, 3) {
+        return Ok(String::new());
+    }
+    if kind != SFlag::S_IFREG.bits() {
         return Err(Error::new(Kind::Denied, format!("the image's `{path}` is not a regular file")));
     }
     let mut bytes = Vec::new();

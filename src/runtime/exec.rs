@@ -28,6 +28,7 @@ use super::process::{self, Setting};
 use super::sync::{Go, Handed, Said};
 use super::{init, namespaces, terminal};
 use crate::base::{Doing, Error, Kind, Result};
+use crate::rootfs::users;
 use crate::spec::caps::CapSet;
 use crate::sys::channel::Channel;
 use crate::sys::process::{Cloned, clone_into_cgroup, clone_process, exit_now};
@@ -317,7 +318,8 @@ impl Joiner<'_> {
         let master = if process.terminal { Some(ManuallyDrop::new(self.open_terminal()?)) } else { None };
         let setting =
             Setting { process: &process, make_workdir: self.spec.cwd.is_none(), ..Setting::of(self.container) };
-        let command = process::prepare(&setting, own_exe)?;
+        let user = users::resolve(root()?.as_fd(), &process.user, &process.groups)?;
+        let command = process::prepare(&setting, &user, own_exe)?;
         let handed = master.iter().map(|_| Handed::Terminal).collect();
         let fds: Vec<BorrowedFd<'_>> = master.iter().map(|master| master.as_fd()).collect();
         channel.send(&Said::Ready { notes: Vec::new(), handed }, &fds)?;
@@ -325,12 +327,15 @@ impl Joiner<'_> {
     }
 
     fn open_terminal(&self) -> Result<OwnedFd> {
-        let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-        let (master, slave) = terminal::open(&root.doing(|| "open the container's root")?)?;
+        let (master, slave) = terminal::open(&root()?)?;
         if let Some(size) = self.spec.size {
             term::set_size(&master, size)?;
         }
         terminal::take(slave)?;
         Ok(master)
     }
+}
+
+fn root() -> Result<OwnedFd> {
+    nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")
 }

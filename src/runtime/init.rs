@@ -67,7 +67,7 @@ fn build(
         net::loopback_up()?;
     }
     let mut notes = Vec::new();
-    let root = mounts::build(plan, shm, &mut sources, &mut notes)?;
+    let (root, user) = mounts::build(plan, shm, &mut sources, &mut notes)?;
     let own_exe = if shared.writable_exe { Some(sources.own_exe()?) } else { None };
     // While the host's /proc is in sight.
     let namespaces = namespaces::open_own()?;
@@ -77,7 +77,7 @@ fn build(
     // Never closed by an error: that would end this process (SIGHUP), if it is not process 1, before it can tell.
     let terminal = if plan.process.terminal { Some(ManuallyDrop::new(open_terminal(&root)?)) } else { None };
     mounts::enter(&root, plan)?;
-    let command = process::prepare(&process::Setting::of(plan), own_exe)?;
+    let command = process::prepare(&process::Setting::of(plan), &user, own_exe)?;
     let mut handed: Vec<(Handed, BorrowedFd<'_>)> = Vec::new();
     handed.extend(terminal.as_ref().map(|fd| (Handed::Terminal, fd.as_fd())));
     handed.extend(command.own_exe.as_ref().map(|fd| (Handed::OwnExe, fd.as_fd())));

@@ -9,6 +9,7 @@ use super::plan::{MountSource, MountStep, Plan};
 use super::sources::Sources;
 use super::tree;
 use crate::base::{Doing, Error, Kind, Result};
+use crate::rootfs::users::{self, User};
 use crate::spec::defaults;
 use crate::sys::fs::open_in_root;
 use crate::sys::mount::{FsContext, attr, clone_tree, move_mount, pivot_root_here, set_attributes};
@@ -19,13 +20,13 @@ use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Builds everything and returns a descriptor of the container's root. `shm` is the /dev/shm of another container's. `notes` get what had to be given up.
+/// Builds everything and returns a descriptor of the container's root, and who the command is. `shm` is the /dev/shm of another container's. `notes` get what had to be given up.
 pub(super) fn build(
     plan: &Plan,
     mut shm: Option<OwnedFd>,
     sources: &mut Sources,
     notes: &mut Vec<String>,
-) -> Result<OwnedFd> {
+) -> Result<(OwnedFd, User)> {
     let none: Option<&str> = None;
     // Mounts of the host still arrive (an `rslave` bind needs that); none of ours ever leaves.
     nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).doing(|| "unshare the mount tree")?;
@@ -50,8 +51,10 @@ pub(super) fn build(
     for path in &plan.read_only {
         make_read_only(&root, path).map_err(|e| e.step(format!("make `{path}` read-only")))?;
     }
+    // Before the files that name users may be hidden, as with podman.
+    let user = users::resolve(root.as_fd(), &plan.process.user, &plan.process.groups)?;
     mask(&root, &plan.masked)?;
-    Ok(root)
+    Ok((root, user))
 }
 
 /// Makes the container's root `/` and drops the host's tree.

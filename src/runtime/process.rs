@@ -48,12 +48,9 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// Sets everything on this process. The container's root is `/` already.
-pub(super) fn prepare(setting: &Setting<'_>, own_exe: Option<OwnedFd>) -> Result<Command> {
+/// Sets everything on this process, for `user`. The container's root is `/` already.
+pub(super) fn prepare(setting: &Setting<'_>, user: &users::User, own_exe: Option<OwnedFd>) -> Result<Command> {
     let process = setting.process;
-    let root =
-        nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).doing(|| "open the container's root")?;
-    let user = users::resolve(root.as_fd(), &process.user, &process.groups)?;
     let mut env = process.env.clone();
     if !env.iter().any(|e| e.starts_with("HOME=")) {
         env.push(format!("HOME={}", user.home));
@@ -74,7 +71,7 @@ pub(super) fn prepare(setting: &Setting<'_>, own_exe: Option<OwnedFd>) -> Result
         // Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, so it is installed before that is given up.
         install_filter(setting)?;
     }
-    change_user(setting, &user)?;
+    change_user(setting, user)?;
     // A folder that root cannot enter (a user's own on NFS, a bind of mode 0700) may be open to the user.
     nix::unistd::chdir(process.cwd.as_str()).map_err(|e| explain_workdir(e, &process.cwd))?;
     require_inside(&process.cwd)?;

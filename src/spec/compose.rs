@@ -262,6 +262,10 @@ fn mounts(options: &ContainerOptions, facts: &Facts) -> Result<Vec<oci_spec::run
         privileged: options.privileged,
         cgroup_writable: options.systemd == Systemd::On,
     });
+    for mount in list.iter_mut().filter(|m| m.destination().as_os_str() == "/proc") {
+        let words = mount.options().iter().flatten().chain(&options.security.proc_options).cloned().collect();
+        mount.set_options(Some(words));
+    }
     let mut own: Vec<oci_spec::runtime::Mount> = Vec::new();
     for (source, target) in &facts.generated {
         for folder in std::iter::once("").chain(options.chroot_dirs.iter().map(String::as_str)) {
@@ -321,6 +325,11 @@ fn user_mount(mount: &Mount, facts: &Facts) -> Result<oci_spec::runtime::Mount> 
             }
             words.extend(given);
             raw_mount(&mount.target, "tmpfs", None, &words)
+        }
+        MountKind::Devpts => {
+            let mut words = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666"];
+            words.extend(given);
+            raw_mount(&mount.target, "devpts", None, &words)
         }
         MountKind::Bind { source, .. } => {
             let mut words = vec!["rbind"];

@@ -274,6 +274,8 @@ pub enum MountKind {
     },
     /// Memory.
     Tmpfs,
+    /// Pseudo-terminals.
+    Devpts,
 }
 
 /// `--security-opt`, taken apart.
@@ -288,6 +290,8 @@ pub struct SecurityOptions {
     pub mask: Vec<String>,
     /// `unmask=ALL|PATH[:PATH]`.
     pub unmask: Vec<String>,
+    /// `proc-opts=OPTION[,OPTION]`: further mount options of /proc.
+    pub proc_options: Vec<String>,
     /// `label=…`, `apparmor=…`, `systempaths=unconfined`: kept for inspect, `systempaths` acts like `unmask=ALL`.
     pub other: Vec<String>,
 }

@@ -25,6 +25,10 @@ pub fn options(o: &ContainerOptions) -> Result<()> {
             return Err(Error::usage(format!("--chrootdirs `{folder}`: nothing may be mounted inside /proc")));
         }
     }
+    if !o.security.proc_options.is_empty() && o.pid.as_deref() == Some("host") {
+        return Err(Error::usage("--security-opt proc-opts cannot be used together with --pid host")
+            .hint("that /proc is the machine's own mount"));
+    }
     sysctls(o)
 }
 

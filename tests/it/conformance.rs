@@ -236,8 +236,44 @@ fn what_tells_of_the_host_is_masked() {
     assert_eq!(inside(&sandbox, "", script), "end\n");
     let masked = inside(&sandbox, "--security-opt mask=/bin/yes:/home", "cat /bin/yes; ls -A /home; echo end");
     assert_eq!(masked, "end\n");
+    // Also the files that name users: the command's own was looked up before.
+    let masked = inside(&sandbox, "--user root --security-opt mask=/etc", "ls -A /etc; id -u; echo ~");
+    assert_eq!(masked, "0\n/root\n");
+    sandbox.line("run -d --name m --network none --security-opt mask=/etc/passwd busybox sleep 100").output().ok();
+    assert_eq!(sandbox.line("exec m sh -c").arg("cat /etc/passwd; id -u").output().ok(), "0\n");
+    sandbox.line("rm -f -t 0 m").output().ok();
     let open = inside(&sandbox, "--security-opt unmask=/proc/interrupts", "head -c 1 /proc/interrupts | wc -c");
     assert_eq!(open, "1\n");
+}
+
+#[test]
+fn proc_has_further_options() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    let script = "grep -o '^proc /proc .*' /proc/mounts";
+    let seen = inside(&sandbox, "--security-opt proc-opts=hidepid=2,exec", script);
+    assert!(seen.contains("nosuid,nodev,relatime,hidepid="), "{seen}");
+    assert_eq!(inside(&sandbox, "--security-opt proc-opts=subset=pid", "cd /proc; echo [0-9]* [a-k]*"), "1 [a-k]*\n");
+    let refused = "run --network none --pid host --security-opt proc-opts=hidepid=2 busybox true";
+    let e = sandbox.line(refused).output().fails(125);
+    assert!(e.starts_with("runr: --security-opt proc-opts cannot be used together with --pid host\n"), "{e}");
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+}
+
+#[test]
+fn further_pseudo_terminals_are_a_mount() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    let script = "grep -o 'devpts /dev/more .*' /proc/mounts; ls /dev/more; [ -t 0 ] && tty";
+    let seen = inside(&sandbox, "-t --mount type=devpts,target=/dev/more,mode=0600,max=3", script);
+    assert!(seen.contains("mode=600,ptmxmode=666,max=3") && seen.contains("ptmx\r\n/dev/pts/0\r\n"), "{seen}");
+    // In place of the container's own.
+    let seen = inside(
+        &sandbox,
+        "-t --mount type=devpts,target=/dev/pts,max=7",
+        "grep -c '/dev/pts .*max=7' /proc/mounts; tty",
+    );
+    assert_eq!(seen, "1\r\n/dev/pts/0\r\n");
 }
 
 #[test]

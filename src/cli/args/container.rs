@@ -171,7 +171,7 @@ pub(crate) struct FileArgs {
     /// Mount what another container mounts
     #[arg(long, value_name = "CONTAINER[:ro|rw]", value_delimiter = ',')]
     pub(crate) volumes_from: Vec<String>,
-    /// Mount by key and value: type=bind|tmpfs,source=…,target=…
+    /// Mount by key and value: type=bind|tmpfs|devpts,source=…,target=…
     #[arg(long, value_name = "KEY=VALUE,…")]
     pub(crate) mount: Vec<String>,
     /// Mount a folder in memory
@@ -285,7 +285,7 @@ pub(crate) struct SecurityArgs {
     /// Where the seccomp profile comes from: default, or image for the image's label
     #[arg(long, value_name = "POLICY")]
     pub(crate) seccomp_policy: Option<String>,
-    /// seccomp=FILE|unconfined, no-new-privileges, mask=PATH, unmask=PATH|ALL
+    /// seccomp=FILE|unconfined, no-new-privileges, mask=PATH, unmask=PATH|ALL, proc-opts=OPTIONS
     #[arg(long, value_name = "OPTION")]
     pub(crate) security_opt: Vec<String>,
 }

@@ -179,12 +179,12 @@ pub(crate) fn network(c: &Container) -> &str {
     c.record.options.network.as_deref().unwrap_or("host")
 }
 
-/// The folder or volume that is mounted; empty for memory.
+/// The folder or volume that is mounted; empty for what the kernel makes.
 pub(crate) fn mount_source(kind: &MountKind) -> String {
     match kind {
         MountKind::Bind { source, .. } => source.to_string_lossy().into_owned(),
         MountKind::Volume { name } => name.clone(),
-        MountKind::Tmpfs => String::new(),
+        MountKind::Tmpfs | MountKind::Devpts => String::new(),
     }
 }
 

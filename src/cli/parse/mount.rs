@@ -122,9 +122,10 @@ struct Keys {
     options: Vec<String>,
     tmpfs_only: Option<String>,
     bind_only: Option<String>,
+    devpts_only: Option<String>,
 }
 
-/// `--mount type=bind|tmpfs|volume,source=…,target=…[,…]`.
+/// `--mount type=bind|tmpfs|volume|devpts,source=…,target=…[,…]`.
 pub(crate) fn mount(text: &str, working_dir: &Path) -> Result<Mount> {
     let bad = |why: String| Error::usage(format!("invalid mount `{text}`: {why}"));
     let mut keys = Keys { kind: "volume".to_owned(), ..Keys::default() };
@@ -138,9 +139,10 @@ pub(crate) fn mount(text: &str, working_dir: &Path) -> Result<Mount> {
     let target = keys.target.ok_or_else(|| bad("the target is missing".to_owned()))?;
     let target = target_path(&target).map_err(bad)?;
     let foreign = match keys.kind.as_str() {
-        "bind" => &keys.tmpfs_only,
-        "tmpfs" => &keys.bind_only,
-        _ => &None,
+        "bind" => keys.tmpfs_only.as_ref().or(keys.devpts_only.as_ref()),
+        "tmpfs" => keys.bind_only.as_ref().or(keys.devpts_only.as_ref()),
+        "devpts" => keys.bind_only.as_ref().or(keys.tmpfs_only.as_ref()),
+        _ => keys.devpts_only.as_ref(),
     };
     if let Some(key) = foreign {
         return Err(bad(format!("`{key}` does not go with type={}", keys.kind)));
@@ -153,8 +155,10 @@ pub(crate) fn mount(text: &str, working_dir: &Path) -> Result<Mount> {
         ("bind", None) => return Err(bad("the source is missing".to_owned())),
         ("tmpfs", None) => MountKind::Tmpfs,
         ("tmpfs", Some(_)) => return Err(bad("a tmpfs has no source".to_owned())),
+        ("devpts", None) => MountKind::Devpts,
+        ("devpts", Some(_)) => return Err(bad("a devpts has no source".to_owned())),
         ("volume", source) => MountKind::Volume { name: volume_name(&source.unwrap_or_default()).map_err(bad)? },
-        (other @ ("image" | "glob" | "devpts" | "ramfs" | "artifact" | "cluster" | "npipe"), _) => {
+        (other @ ("image" | "glob" | "ramfs" | "artifact" | "cluster" | "npipe"), _) => {
             return Err(super::super::args::locate::not_yet(&format!("mount type `{other}`")));
         }
         (other, _) => return Err(bad(format!("unknown type `{other}`"))),
@@ -217,12 +221,18 @@ impl Keys {
             }
             "tmpfs-mode" => {
                 self.tmpfs_only = Some(key.to_owned());
-                let mode = needed()?;
-                u32::from_str_radix(mode, 8)
-                    .ok()
-                    .filter(|m| *m <= 0o7777)
-                    .ok_or_else(|| Error::usage(format!("`{mode}` is no octal mode")))?;
-                self.options.push(format!("mode={mode}"));
+                self.options.push(format!("mode={}", octal(needed()?, 0o7777)?));
+            }
+            "uid" | "gid" | "max" => {
+                self.devpts_only = Some(key.to_owned());
+                let number = needed()?;
+                let parsed = number.parse::<u32>();
+                parsed.map_err(|_| Error::usage(format!("`{number}` is no number")))?;
+                self.options.push(format!("{key}={number}"));
+            }
+            "mode" => {
+                self.devpts_only = Some(key.to_owned());
+                self.options.push(format!("mode={}", octal(needed()?, 0o777)?));
             }
             "tmpcopyup" | "notmpcopyup" | "exec" | "noexec" | "dev" | "nodev" | "suid" | "nosuid" => {
                 self.options.push(key.to_owned());
@@ -235,6 +245,11 @@ impl Keys {
         }
         Ok(())
     }
+}
+
+fn octal(mode: &str, highest: u32) -> Result<&str> {
+    let parsed = u32::from_str_radix(mode, 8).ok().filter(|m| *m <= highest);
+    parsed.map(|_| mode).ok_or_else(|| Error::usage(format!("`{mode}` is no octal mode")))
 }
 
 /// `--device HOST[:CONTAINER][:PERMISSIONS]`.
@@ -273,6 +288,7 @@ mod tests {
                     }
                     MountKind::Volume { name } => format!("volume {name}"),
                     MountKind::Tmpfs => "tmpfs".to_owned(),
+                    MountKind::Devpts => "devpts".to_owned(),
                 };
                 format!("{source} -> {}{} {}", m.target, if m.read_only { " ro" } else { "" }, m.options.join(","))
             }
@@ -318,6 +334,11 @@ mod tests {
                 "type=bind,src=/a,dst=/b,tmpfs-size=1",
                 "invalid mount `type=bind,src=/a,dst=/b,tmpfs-size=1`: `tmpfs-size` does not go with type=bind",
             ),
+            ("type=devpts,dst=/b,uid=1,gid=5,mode=0620,max=3", "devpts -> /b uid=1,gid=5,mode=0620,max=3"),
+            ("type=devpts,dst=/b,src=/a", "invalid mount `type=devpts,dst=/b,src=/a`: a devpts has no source"),
+            ("type=devpts,dst=/b,mode=9", "invalid mount `type=devpts,dst=/b,mode=9`: `9` is no octal mode"),
+            ("type=devpts,dst=/b,max=-1", "invalid mount `type=devpts,dst=/b,max=-1`: `-1` is no number"),
+            ("type=tmpfs,dst=/b,max=1", "invalid mount `type=tmpfs,dst=/b,max=1`: `max` does not go with type=tmpfs"),
             ("type=shiny,dst=/b", "invalid mount `type=shiny,dst=/b`: unknown type `shiny`"),
             ("type=image,src=x,dst=/b", "mount type `image`: not supported yet"),
         ] {

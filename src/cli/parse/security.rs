@@ -44,7 +44,8 @@ pub(crate) fn options(given: &[String], working_dir: &Path) -> Result<SecurityOp
                 needed()?;
                 options.other.push(text.clone());
             }
-            "proc-opts" | "writable-cgroups" => return Err(not_yet(&format!("security option `{key}`"))),
+            "proc-opts" => options.proc_options = proc_options(needed()?)?,
+            "writable-cgroups" => return Err(not_yet(&format!("security option `{key}`"))),
             _ => return Err(Error::usage(format!("unknown security option `{text}`"))),
         }
     }
@@ -55,6 +56,19 @@ fn seccomp(value: &str, working_dir: &Path) -> String {
     match value {
         "unconfined" | "builtin" => value.to_owned(),
         file => clean(&working_dir.join(file)).to_string_lossy().into_owned(),
+    }
+}
+
+/// Options of proc(5), and the words that every mount has.
+fn proc_options(value: &str) -> Result<Vec<String>> {
+    let known = |word: &&str| {
+        matches!(word.split_once('='), Some(("hidepid" | "gid" | "subset", value)) if !value.is_empty())
+            || ["ro", "rw", "suid", "nosuid", "exec", "noexec", "dev", "nodev"].contains(word)
+    };
+    match value.split(',').find(|word| !known(word)) {
+        Some(word) => Err(Error::usage(format!("unknown option `{word}` of /proc"))
+            .hint("use hidepid=, gid=, subset=, or ro, nosuid, noexec, nodev and their opposites")),
+        None => Ok(value.split(',').map(str::to_owned).collect()),
     }
 }
 
@@ -95,16 +109,28 @@ mod tests {
             "mask=/a:/b",
             "unmask=all",
             "label=disable",
+            "proc-opts=hidepid=2,exec",
             "systempaths=unconfined",
         ])
         .unwrap();
         assert_eq!(all.seccomp.as_deref(), Some("/here/p.json"));
         assert!(all.no_new_privileges);
         assert_eq!((all.mask.len(), all.unmask), (2, vec!["ALL".to_owned()]));
+        assert_eq!(all.proc_options, ["hidepid=2", "exec"]);
         assert_eq!(all.other, ["label=disable", "systempaths=unconfined"]);
         assert_eq!(parsed(&["seccomp:unconfined"]).unwrap().seccomp.as_deref(), Some("unconfined"));
         assert!(!parsed(&["no-new-privileges:false"]).unwrap().no_new_privileges);
-        for bad in ["shiny", "seccomp", "seccomp=", "mask=a", "no-new-privileges=maybe", "systempaths=x"] {
+        for bad in [
+            "shiny",
+            "proc-opts=shiny",
+            "proc-opts=hidepid=",
+            "proc-opts",
+            "seccomp",
+            "seccomp=",
+            "mask=a",
+            "no-new-privileges=maybe",
+            "systempaths=x",
+        ] {
             assert!(parsed(&[bad]).is_err(), "{bad}");
         }
     }

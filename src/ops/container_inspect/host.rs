@@ -127,6 +127,9 @@ fn security(options: &ContainerOptions) -> Value {
     let security = &options.security;
     let mut settings: Vec<String> = security.other.clone();
     settings.extend(security.seccomp.iter().map(|s| format!("seccomp={s}")));
+    if !security.proc_options.is_empty() {
+        settings.push(format!("proc-opts={}", security.proc_options.join(",")));
+    }
     settings.extend(security.no_new_privileges.then(|| "no-new-privileges".to_owned()));
     let bare = options.privileged || security.unmask.iter().any(|p| p.eq_ignore_ascii_case("all"));
     let paths = |defaults: &[&str], more: &[String]| {
@@ -153,7 +156,7 @@ fn bind(mount: &Mount) -> Option<String> {
     let source = match &mount.kind {
         MountKind::Bind { source, .. } => source.display().to_string(),
         MountKind::Volume { name } => name.clone(),
-        MountKind::Tmpfs => return None,
+        MountKind::Tmpfs | MountKind::Devpts => return None,
     };
     let mut text = format!("{source}:{}", mount.target);
     let mut options = mount.options.clone();

@@ -155,6 +155,7 @@ fn mount(mount: &Mount) -> Value {
         MountKind::Bind { source, .. } => ("bind", source.to_string_lossy().into_owned()),
         MountKind::Volume { name } => ("volume", name.clone()),
         MountKind::Tmpfs => ("tmpfs", String::new()),
+        MountKind::Devpts => ("devpts", String::new()),
     };
     let propagation =
         mount.options.iter().find(|o| o.ends_with("shared") || o.ends_with("slave") || o.ends_with("private"));

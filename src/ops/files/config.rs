@@ -103,7 +103,7 @@ pub(super) fn execution(record: &ContainerRecord, include_volumes: bool) -> Exec
     }
     image.healthcheck = options.health.over(image.healthcheck.as_ref());
     if include_volumes {
-        let mounts = options.mounts.iter().filter(|m| !matches!(m.kind, MountKind::Tmpfs));
+        let mounts = options.mounts.iter().filter(|m| !matches!(m.kind, MountKind::Tmpfs | MountKind::Devpts));
         image.volumes.extend(mounts.map(|m| (m.target.clone(), json!({}))));
     }
     // They were for images built from the container's own.
