@@ -8,6 +8,7 @@ pub mod config;
 pub mod digest;
 pub mod manifest;
 pub mod platform;
+pub mod ports;
 pub mod reference;
 pub mod source;
 pub mod transport;

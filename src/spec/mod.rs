@@ -10,6 +10,7 @@ mod environment;
 pub mod health;
 pub mod limits;
 pub mod options;
+pub mod ports;
 pub mod seccomp;
 pub mod systemd;
 pub mod validate;

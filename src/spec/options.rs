@@ -3,6 +3,8 @@
 
 use super::health::HealthOptions;
 use super::limits::{CgroupOptions, Limits};
+use super::ports::Published;
+use crate::image::ports::Ports;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -77,6 +79,12 @@ pub struct ContainerOptions {
     pub shm_size: Option<u64>,
     /// `--network`: `host`, `none`, `container:ID`, `ns:PATH`; `None` is the default.
     pub network: Option<String>,
+    /// `--expose`.
+    pub expose: Vec<Ports>,
+    /// `--publish`.
+    pub publish: Vec<Published>,
+    /// `--publish-all`.
+    pub publish_all: bool,
     /// `--pid`: `host`, `private`, `container:ID`, `ns:PATH`.
     pub pid: Option<String>,
     /// `--ipc`: `host`, `private`, `shareable`, `none`, `container:ID`, `ns:PATH`.
@@ -163,6 +171,11 @@ impl ContainerOptions {
     /// True when the user does not exist in the container (`--userns nomap`).
     pub fn hides_user(&self) -> bool {
         self.userns.as_deref() == Some("nomap")
+    }
+
+    /// The container's side of `publish`.
+    pub fn published_ports(&self) -> Vec<Ports> {
+        self.publish.iter().map(|p| p.container).collect()
     }
 }
 

@@ -100,7 +100,7 @@ fn modes(o: &ContainerOptions) -> Result<()> {
         return Err(Error::usage("conflicting options: hostname and the UTS mode"));
     }
     shared_network(o)?;
-    Ok(())
+    super::ports::check(o)
 }
 
 /// Who shares another container's network has its name and its files.

@@ -22,7 +22,33 @@ fn a_wrong_command_line_is_125_with_a_hint() {
             "runr: unknown flag `--shiny`\nhint: flags of a command stand behind the command; see `runr --help` for those before it\n",
         ),
         ("run --shiny alpine", "runr: run: unknown flag `--shiny`\nhint: see `runr run --help`\n"),
-        ("run --publish 80 alpine", "runr: run --publish: not supported yet\n"),
+        (
+            "run --secret key alpine",
+            "runr: run --secret: not supported yet: there is no store of secrets\n\
+             hint: mount a file where the container looks for it: -v FILE:/run/secrets/NAME:ro\n",
+        ),
+        (
+            "run --pod p alpine",
+            "runr: run --pod: not supported yet: there are no pods\n\
+             hint: containers can share what those of a pod do: --network container:NAME --ipc container:NAME --uts \
+             container:NAME\n",
+        ),
+        (
+            "create --gpus all alpine",
+            "runr: create --gpus: not supported yet: it takes the hook of a vendor, and runr starts no programs of others\n\
+             hint: give the device's files: --device /dev/dri/renderD128, or -v /dev/dri:/dev/dri, and the driver's libraries \
+             by -v\n",
+        ),
+        (
+            "image mount alpine",
+            "runr: image mount: not supported yet: the layers of an image are put together for a container only\n\
+             hint: make one of it: runr create --name NAME IMAGE, then runr mount NAME, runr unmount NAME and runr rm NAME\n",
+        ),
+        (
+            "unshare --rootless-netns true",
+            "runr: unshare --rootless-netns: not supported yet: there is no private network yet that containers share\n\
+             hint: without the flag the command has this machine's network, as containers have\n",
+        ),
         ("volume ls", "runr: volume ls: not supported yet\n"),
         (
             "create --storage-opt size=1g alpine",

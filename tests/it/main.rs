@@ -48,6 +48,7 @@ mod nss;
 mod others;
 mod parallel;
 mod parity;
+mod ports;
 mod powercut;
 mod protocol;
 mod ps;

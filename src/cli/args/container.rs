@@ -228,12 +228,32 @@ pub(crate) struct NetworkArgs {
     /// Network: host, none, container:ID, ns:PATH
     #[arg(long, visible_alias = "net", value_name = "MODE")]
     pub(crate) network: Option<String>,
+    /// Ports that the container listens on, for inspect, ps and the image that commit makes
+    #[arg(long, value_name = "PORT[-PORT][/PROTOCOL]", value_delimiter = ',')]
+    pub(crate) expose: Vec<String>,
+    /// Publish ports: for now only accepted, and discarded with a warning, with --network host or none
+    #[arg(short, long, value_name = "[[ADDRESS:]HOST:]CONTAINER[/PROTOCOL]")]
+    pub(crate) publish: Vec<String>,
+    /// Publish all ports that are exposed; likewise
+    #[arg(short = 'P', long)]
+    pub(crate) publish_all: bool,
     /// Host name of the container
     #[arg(short = 'h', long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
     /// Domain name of the container
     #[arg(long, value_name = "NAME")]
     pub(crate) domainname: Option<String>,
+    // These five only have reasons for now why they cannot be, which depend on the network: `parse::addresses`.
+    #[arg(long, hide = true)]
+    pub(crate) ip: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) ip6: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) mac_address: Option<String>,
+    #[arg(long, alias = "net-alias", hide = true)]
+    pub(crate) network_alias: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) link: Vec<String>,
     /// Name server
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) dns: Vec<String>,

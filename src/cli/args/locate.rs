@@ -1,7 +1,7 @@
 //! Reads the words up to the command: global flags, then the command's name of one or two words.
 
 use super::super::config::{Globals, Verbosity};
-use super::{COMMANDS, CommandEntry, GROUPS, find, known};
+use super::{COMMANDS, CommandEntry, GROUPS, find, known, refused};
 use crate::base::{Error, Result};
 use std::ffi::{OsStr, OsString};
 
@@ -96,15 +96,15 @@ fn command(mut words: Vec<OsString>) -> Result<Located> {
         return Ok(Located::Help(Some(group)));
     }
     if let Some(known) = known::command(&two) {
-        return Err(not_yet(known.path));
+        return Err(refused::command(known.path));
     }
     // A group without one of its commands is `volume`, not `volume frobnicate`.
     if known::command(&one).is_some() && !known::commands().any(|c| c.path.starts_with(&format!("{one} "))) {
-        return Err(not_yet(&one));
+        return Err(refused::command(&one));
     }
     let is_group = known::command(&one).is_some() && words.len() > 1 && !text(1).starts_with('-');
     if known::command(&one).is_some() && !is_group {
-        return Err(not_yet(&one));
+        return Err(refused::command(&one));
     }
     Err(unknown(if is_group { &two } else { &one }))
 }

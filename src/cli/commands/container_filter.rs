@@ -4,9 +4,11 @@ use super::super::output::container::{mount_source, network};
 use super::super::output::filter::Filters;
 use super::super::output::time;
 use crate::base::{Error, Result};
+use crate::image::ports::Ports;
 use crate::image::{Digest, Reference};
 use crate::ops::container_list::labels;
 use crate::spec::options::RestartPolicy;
+use crate::spec::ports::exposed;
 use crate::state::containers::Container;
 use crate::state::{Containers, Status};
 use crate::store::Store;
@@ -126,9 +128,10 @@ impl<'a> Tests<'a> {
             && filters.any("command", |word| record.command.first().is_some_and(|first| first == word))
             && filters.any("health", |wanted| wanted == state.health.as_ref().map_or("none", |h| h.status.word()))
             && filters.any("restart-policy", |wanted| wanted == policy_word(record.options.restart))
-            && filters.any("expose", |range| record.execution.exposed_ports.keys().any(|port| port_fits(range, port)))
-            // There are no services, no pods and, before networks of runr's own, no published ports.
-            && filters.any("publish", |_| false)
+            && filters.any("expose", |wanted| fits(wanted, &exposed(&record.execution, &record.options)))
+            // As for docker: what was asked for, whether or not the network has ports to publish.
+            && filters.any("publish", |wanted| fits(wanted, &record.options.published_ports()))
+            // There are no services and no pods.
             && filters.any("is-task", |wanted| !truth(wanted).unwrap_or(false))
             && filters.any("pod", |wanted| matches!(wanted, "" | "none"))
             && filters.any("isolation", |wanted| matches!(wanted, "" | "default"))
@@ -178,7 +181,7 @@ fn check_words(filters: &Filters) -> Result<()> {
         truth(value).ok_or_else(|| invalid("is-task", value, "use true or false"))?;
     }
     for key in ["publish", "expose"] {
-        if let Some(value) = filters.values(key).find(|v| port_range(v).is_none()) {
+        if let Some(value) = filters.values(key).find(|v| v.parse::<Ports>().is_err()) {
             return Err(invalid(key, value, "use PORT[/PROTOCOL] or FIRST-LAST[/PROTOCOL]"));
         }
     }
@@ -198,17 +201,9 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
-/// `80`, `80/udp`, `8000-8080/tcp`: first, last, protocol.
-fn port_range(text: &str) -> Option<(u16, u16, &str)> {
-    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last && matches!(protocol, "tcp" | "udp" | "sctp")).then_some((first, last, protocol))
-}
-
-fn port_fits(range: &str, port: &str) -> bool {
-    let (Some(range), Some(port)) = (port_range(range), port_range(port)) else { return false };
-    range.2 == port.2 && range.0 <= port.1 && port.0 <= range.1
+/// One of the ports is among those of a filter, which was checked.
+fn fits(wanted: &str, ports: &[Ports]) -> bool {
+    wanted.parse::<Ports>().is_ok_and(|wanted| ports.iter().any(|port| port.meet(&wanted)))
 }
 
 fn status_fits(wanted: &str, status: Status) -> bool {
@@ -278,8 +273,6 @@ mod tests {
             let filters = Filters::parse(&[filter.to_owned()], &FILTERS).unwrap();
             assert_eq!(check_words(&filters).is_ok(), good, "{filter}");
         }
-        assert!(port_fits("8000-8080", "8080/tcp") && port_fits("53/udp", "53/udp"));
-        assert!(!port_fits("80", "80/udp") && !port_fits("80", "81/tcp"));
         assert_eq!(invalid("status", "x", "h").to_string(), "invalid filter `status=x`");
     }
 }

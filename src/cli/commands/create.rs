@@ -9,7 +9,7 @@ use crate::base::progress::Progress;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::ops;
 use crate::ops::create::{Base, Created};
-use crate::spec::ContainerOptions;
+use crate::spec::{ContainerOptions, ports};
 use crate::store::{Image, Store};
 use crate::userns::IdMap;
 use clap::ArgMatches;
@@ -70,6 +70,9 @@ pub(super) fn make(context: &Context, store: &Store, mut request: CreateRequest)
             ops::create::create(store, &Base::Image(&image, word), request.options, &map, watcher.as_ref())?
         }
     };
+    if let Some(warning) = ports::discarded(&options) {
+        context.out.warning(&warning);
+    }
     if let Some(path) = &options.cidfile {
         write_new(path, &created.container.record.id, false)?;
     }

@@ -1,10 +1,11 @@
-//! `runr port`: which ports of containers are published. Containers have this machine's network or none, so nothing is
-//! published by anybody, and what is said is what docker says of such containers.
+//! `runr port`: which ports of containers are published. Containers have this machine's network or none, where docker and
+//! podman publish nothing either, and what is said is what docker says of such containers.
 
 use super::super::args::view::PortArgs;
 use super::super::{Context, Exit, typed};
 use super::select;
 use crate::base::{Error, Result};
+use crate::image::ports::Ports;
 use crate::ops::containers;
 use crate::store::Store;
 use clap::ArgMatches;
@@ -24,28 +25,6 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     };
     let container = containers::find(&store, &name)?;
     let Some(port) = words.next() else { return Ok(Exit::OK) };
-    let port = checked(&port)?;
+    let port: Ports = port.parse().map_err(|e: Error| e.hint("use PORT, PORT/tcp, PORT/udp or PORT/sctp"))?;
     Err(Error::not_found(format!("no public port `{port}` published for `{}`", container.record.name)))
-}
-
-/// A port with its protocol.
-fn checked(text: &str) -> Result<String> {
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    match number.parse::<u16>() {
-        Ok(1..) if matches!(protocol, "tcp" | "udp" | "sctp") => Ok(format!("{number}/{protocol}")),
-        _ => Err(Error::usage(format!("invalid port `{text}`")).hint("use PORT, PORT/tcp, PORT/udp or PORT/sctp")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports() {
-        assert_eq!((checked("80").unwrap(), checked("53/udp").unwrap()), ("80/tcp".into(), "53/udp".into()));
-        for bad in ["", "0", "80/http", "x", "70000", "80/"] {
-            assert!(checked(bad).is_err(), "{bad}");
-        }
-    }
 }

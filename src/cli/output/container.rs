@@ -3,8 +3,10 @@
 use super::time;
 use crate::base::template::{method, with_fields};
 use crate::base::units;
+use crate::image::ports::Ports;
 use crate::ops::container_list::{ImageSizes, labels};
 use crate::spec::options::MountKind;
+use crate::spec::ports::exposed;
 use crate::state::Status;
 use crate::state::containers::{Container, short};
 use jiff::Timestamp;
@@ -39,7 +41,7 @@ pub(crate) fn table_row(c: &Container, facts: &Facts, written: Option<u64>) -> M
         ("ID", id.into()),
         ("Image", image(c).into()),
         ("Names", record.name.as_str().into()),
-        ("Ports", "".into()),
+        ("Ports", ports(c).into()),
         ("RunningFor", created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, facts.now)).into()),
         ("Size", size(written, facts.images.of(c)).into()),
         ("Status", status(c, facts.now).into()),
@@ -179,6 +181,31 @@ pub(crate) fn network(c: &Container) -> &str {
     c.record.options.network.as_deref().unwrap_or("host")
 }
 
+/// Ports that it listens on while it runs, in docker's form. In a network of nobody's there are none to reach, and who shares
+/// another container's network has that one's.
+fn ports(c: &Container) -> String {
+    let mode = network(c);
+    let none = mode == "none" || mode.starts_with("container:") || !c.state.status.is_running();
+    if none { String::new() } else { grouped(exposed(&c.record.execution, &c.record.options)) }
+}
+
+/// docker's order: by port, neighbours of one protocol together; a group stands where it ended, the last of each protocol at the
+/// end.
+fn grouped(ports: Vec<Ports>) -> String {
+    let mut ports = ports;
+    ports.sort();
+    let mut open: Vec<Ports> = Vec::new();
+    let mut closed: Vec<Ports> = Vec::new();
+    for next in ports {
+        match open.iter_mut().find(|group| group.protocol == next.protocol) {
+            Some(group) if u32::from(next.first) <= u32::from(group.last) + 1 => group.last = group.last.max(next.last),
+            Some(group) => closed.push(std::mem::replace(group, next)),
+            None => open.push(next),
+        }
+    }
+    closed.into_iter().chain(open).map(|group| group.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// The folder or volume that is mounted; empty for what the kernel makes.
 pub(crate) fn mount_source(kind: &MountKind) -> String {
     match kind {
@@ -279,6 +306,33 @@ mod tests {
         assert_eq!(status(&c, now), "Exited (1) 5 seconds ago");
         c.state.finished = None;
         assert_eq!(status(&c, now), "Exited (1)");
+    }
+
+    #[test]
+    fn ports_are_listed_as_docker_lists_them() {
+        for (ports, text) in [
+            (&[][..], ""),
+            (&["80", "80"], "80/tcp"),
+            (&["443", "80"], "80/tcp, 443/tcp"),
+            (&["53/udp", "443", "80"], "80/tcp, 53/udp, 443/tcp"),
+            (&["8000-8002", "8003", "8005", "8001/udp"], "8000-8003/tcp, 8005/tcp, 8001/udp"),
+            (&["1-65535", "65535"], "1-65535/tcp"),
+        ] {
+            let ports = ports.iter().map(|p| p.parse().unwrap()).collect();
+            assert_eq!(grouped(ports), text);
+        }
+        let mut c = container();
+        c.record.options.expose = vec!["80".parse().unwrap()];
+        for (network, status, text) in [
+            (None, Status::Running, "80/tcp"),
+            (Some("host"), Status::Running, "80/tcp"),
+            (None, Status::Exited, ""),
+            (Some("none"), Status::Running, ""),
+            (Some("container:x"), Status::Running, ""),
+        ] {
+            (c.state.status, c.record.options.network) = (status, network.map(str::to_owned));
+            assert_eq!(super::ports(&c), text, "{network:?} {status:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::super::args::container::{
 use super::super::args::image::SourceArgs;
 use super::super::args::locate::not_yet;
 use super::super::config::{Config, clean};
-use super::{env, health, host, key_value, life, limits, mount, names, namespace, process, security};
+use super::{addresses, env, health, host, key_value, life, limits, mount, names, namespace, ports, process, security};
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
@@ -181,6 +181,11 @@ fn namespace_options(args: NamespaceArgs, options: &mut ContainerOptions) -> Res
 
 fn network_options(args: NetworkArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
     options.network = args.network.as_deref().map(namespace::network).transpose()?;
+    addresses::refuse(&args, options.network.as_deref())?;
+    options.expose = each("expose", &args.expose, str::parse)?;
+    options.publish = each("publish", &args.publish, ports::publish)?.concat();
+    options.publish_all = args.publish_all;
+    crate::spec::ports::check(options)?;
     options.hostname = args.hostname.as_deref().map(|h| flag("hostname", names::host(h))).transpose()?;
     options.domainname = args.domainname;
     options.dns = each("dns", &args.dns, host::name_server)?;

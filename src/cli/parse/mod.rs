@@ -1,6 +1,7 @@
 //! Values of flags to `spec` types: pure functions, each with a table of what docker and podman accept. Messages name the
 //! value in backticks; [`create`] puts the flag's name in front.
 
+mod addresses;
 pub(crate) mod create;
 pub(crate) mod env;
 pub(crate) mod health;
@@ -11,6 +12,7 @@ pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod names;
 pub(crate) mod namespace;
+pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod security;
 

@@ -6,6 +6,7 @@
 mod words;
 
 use super::config::{Execution, Healthcheck};
+use super::ports::Ports;
 use crate::base::moment::duration_nanos;
 use crate::base::{Error, Result};
 use serde_json::json;
@@ -13,9 +14,6 @@ use words::{expand, words};
 
 /// The words that are taken, for messages.
 const KNOWN: &str = "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR";
-
-/// The most ports that one range may stand for.
-const MAX_PORTS: u32 = 65_536;
 
 /// Applies instructions in order.
 ///
@@ -65,9 +63,8 @@ fn apply_one(execution: &mut Execution, word: &str, value: &str) -> Result<()> {
         "EXPOSE" => {
             needed()?;
             for word in words(value, &execution.env)? {
-                for port in ports(&word)? {
-                    execution.exposed_ports.insert(port, json!({}));
-                }
+                let ports: Ports = word.parse()?;
+                execution.exposed_ports.extend(ports.keys().map(|port| (port, json!({}))));
             }
         }
         "VOLUME" => {
@@ -164,25 +161,6 @@ pub fn set(env: &mut Vec<String>, name: &str, value: &str) {
         Some(old) => *old = pair,
         None => env.push(pair),
     }
-}
-
-/// `80`, `80/udp`, `8000-8010/tcp` as keys of `ExposedPorts`.
-fn ports(word: &str) -> Result<Vec<String>> {
-    let bad = || Error::usage(format!("invalid port `{word}`"));
-    let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return Err(bad());
-    }
-    let number = |text: &str| text.parse::<u16>().ok().filter(|n| *n > 0).map(u32::from).ok_or_else(bad);
-    let (first, last) = match range.split_once('-') {
-        Some((first, last)) => (number(first)?, number(last)?),
-        None => (number(range)?, number(range)?),
-    };
-    if first > last || last - first >= MAX_PORTS {
-        return Err(bad());
-    }
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
 /// A folder, relative ones below the present one.
@@ -319,9 +297,9 @@ mod tests {
             ("ENV", "change `ENV`: `ENV` needs a value"),
             ("ENV A", "change `ENV A`: `A` needs a value: use A=VALUE"),
             ("LABEL a=\"b", "change `LABEL a=\"b`: a quote is not closed"),
-            ("EXPOSE 0", "change `EXPOSE 0`: invalid port `0`"),
-            ("EXPOSE 9-8", "change `EXPOSE 9-8`: invalid port `9-8`"),
-            ("EXPOSE 80/xyz", "change `EXPOSE 80/xyz`: invalid port `80/xyz`"),
+            ("EXPOSE 0", "change `EXPOSE 0`: invalid port `0`: use a number from 1 to 65535"),
+            ("EXPOSE 9-8", "change `EXPOSE 9-8`: invalid range `9-8`: its end is before its beginning"),
+            ("EXPOSE 80/xyz", "change `EXPOSE 80/xyz`: invalid protocol `xyz`: use tcp, udp or sctp"),
             ("ONBUILD FROM x", "change `ONBUILD FROM x`: `ONBUILD FROM` is not allowed"),
             (
                 "HEALTHCHECK --interval=x CMD a",

@@ -3,6 +3,7 @@
 use crate::image::config::Execution;
 use crate::spec::ContainerOptions;
 use crate::spec::defaults::STOP_TIMEOUT_SECONDS;
+use crate::spec::ports::exposed_keys;
 use crate::state::containers::Container;
 use serde_json::{Map, Value, json};
 
@@ -28,8 +29,9 @@ pub(super) fn config(container: &Container, image_name: &str) -> Value {
     put("AttachStdin", options.attached.stdin.into());
     put("AttachStdout", options.attached.stdout.into());
     put("AttachStderr", options.attached.stderr.into());
-    if !image.exposed_ports.is_empty() {
-        put("ExposedPorts", json!(image.exposed_ports));
+    let exposed = exposed_keys(image, options);
+    if !exposed.is_empty() {
+        put("ExposedPorts", json!(exposed));
     }
     put("Tty", options.tty.into());
     put("OpenStdin", options.interactive.into());

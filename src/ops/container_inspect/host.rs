@@ -45,7 +45,7 @@ fn general(container: &Container) -> Value {
             "Size": human_size(log.as_ref().and_then(|s| s.max_size).unwrap_or_default()),
         },
         "NetworkMode": options.network.as_deref().unwrap_or("host"),
-        "PortBindings": {},
+        "PortBindings": port_bindings(options),
         "RestartPolicy": {"Name": policy, "MaximumRetryCount": retries},
         "AutoRemove": options.remove,
         "AutoRemoveImage": options.remove_image,
@@ -57,7 +57,7 @@ fn general(container: &Container) -> Value {
         "DnsSearch": options.dns_search,
         "ExtraHosts": null_if_empty(options.add_hosts.clone()),
         "Links": null,
-        "PublishAllPorts": false,
+        "PublishAllPorts": options.publish_all,
         "ReadonlyRootfs": options.read_only,
         "Tmpfs": tmpfs,
         "ShmSize": options.shm_size.unwrap_or(64 << 20),
@@ -145,6 +145,22 @@ fn security(options: &ContainerOptions) -> Value {
         "MaskedPaths": paths(&MASKED_PATHS, &security.mask),
         "ReadonlyPaths": paths(&READONLY_PATHS, &[]),
     })
+}
+
+/// For each port of the container where it is asked to be published.
+fn port_bindings(options: &ContainerOptions) -> Map<String, Value> {
+    let mut map = Map::new();
+    for published in &options.publish {
+        let address = published.address.map_or_else(String::new, |a| a.to_string());
+        for (port, host) in published.bindings() {
+            let binding = json!({"HostIp": address, "HostPort": host});
+            if let Value::Array(list) = map.entry(port).or_insert_with(|| json!([])) {
+                list.push(binding);
+            }
+        }
+    }
+    map.sort_keys();
+    map
 }
 
 /// docker's list of strings that nobody set is `null`.

@@ -6,6 +6,7 @@ use crate::image::config::Execution;
 use crate::image::manifest::{DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST};
 use crate::image::{Descriptor, Manifest};
 use crate::spec::options::MountKind;
+use crate::spec::ports::exposed_keys;
 use crate::state::record::ContainerRecord;
 use serde_json::{Value, json};
 
@@ -101,6 +102,7 @@ pub(super) fn execution(record: &ContainerRecord, include_volumes: bool) -> Exec
     if let Some(signal) = &options.stop_signal {
         image.stop_signal = Some(signal.clone());
     }
+    image.exposed_ports = exposed_keys(&image, options);
     image.healthcheck = options.health.over(image.healthcheck.as_ref());
     if include_volumes {
         let mounts = options.mounts.iter().filter(|m| !matches!(m.kind, MountKind::Tmpfs | MountKind::Devpts));
