@@ -1,6 +1,7 @@
 //! Flags and configuration to the settings of a pull.
 
 use super::args::image::SourceArgs;
+use super::ask;
 use super::config::Config;
 use crate::base::progress::Progress;
 use crate::base::units::parse_bytes;
@@ -68,7 +69,10 @@ pub(crate) fn registry(config: &Config, args: &SourceArgs) -> Result<registry::C
         };
     }
     if let Some(creds) = &args.creds {
-        settings.credentials = Some(Credentials::from_option(creds)?);
+        settings.credentials = Some(match creds.contains(':') || creds.is_empty() {
+            true => Credentials::from_option(creds)?,
+            false => Credentials::Basic { username: creds.clone(), password: ask::password(creds)? },
+        });
     }
     if let Some(retries) = args.retry {
         settings.retries = retries;

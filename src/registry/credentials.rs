@@ -53,7 +53,7 @@ impl Credentials {
             Some((username, password)) if !username.is_empty() => {
                 Ok(Self::Basic { username: username.to_owned(), password: password.to_owned() })
             }
-            _ => Err(Error::usage("invalid credentials: use `user:password`")),
+            _ => Err(Error::usage("--creds: the user is missing").hint("use `--creds USER:PASSWORD`")),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `pull` from registries through the executable: what is asked, and what a registry that misbehaves comes to.
 
+use crate::support::pty::Pty;
 use crate::support::registry::{Auth, Faulty, Options, Registry};
 use crate::support::{Compression, DockerRegistry, Image, ImageBuilder, Layer, Sandbox, base_layer, image};
 
@@ -183,6 +184,26 @@ fn passwords_come_from_flags_and_files() {
     pull(&[]).fails(125);
     pull(&["--creds", "ana:wrong"]).fails(125);
     pull(&["--creds", "ana:pw"]).ok();
+    assert_eq!(
+        pull(&["--creds", ":pw"]).fails(125),
+        "runr: --creds: the user is missing\nhint: use `--creds USER:PASSWORD`\n"
+    );
+    assert_eq!(
+        pull(&["--creds", "ana"]).fails(125),
+        "runr: --creds: the password of `ana` is missing\n\
+         hint: use `--creds USER:PASSWORD`; on a terminal runr asks for the password\n"
+    );
+    let mut pty = Pty::start(sandbox.runr(["pull", "-q", "--creds", "ana", &name]));
+    pty.expect("Password: ");
+    assert!(pty.settings().contains("-echo "), "nobody sees it");
+    pty.send("px\u{7f}w\n");
+    assert_eq!(pty.wait(), 0);
+    assert!(pty.settings().contains(" echo ") && !pty.seen().contains("pw"), "{}", pty.seen());
+    let mut pty = Pty::start(sandbox.runr(["pull", "-q", "--creds", "ana", &name]));
+    pty.expect("Password: ");
+    pty.send("p\u{3}");
+    assert_eq!(pty.wait(), 125);
+    pty.expect("--creds: the password of `ana` is missing");
     let file = sandbox.write("auth.json", &config).display().to_string();
     pull(&["--authfile", &file]).ok();
     pull(&[]).fails(125);
