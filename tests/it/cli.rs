@@ -84,6 +84,7 @@ fn help_goes_to_stdout_and_succeeds() {
         ("--help", "Commands:\n"),
         ("", "Commands:\n"),
         ("help run", "runr run --rm -it alpine sh"),
+        ("--help run", "runr run --rm -it alpine sh"),
         ("run --help", "runr run --rm -it alpine sh"),
         ("container run --help", "--entrypoint <COMMAND>"),
         ("container", "Manage containers"),

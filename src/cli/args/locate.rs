@@ -28,6 +28,11 @@ pub(crate) fn locate(args: Vec<OsString>) -> Result<(Globals, Located)> {
     let mut words = args.into_iter().peekable();
     while let Some(word) = words.next_if(|w| w.as_encoded_bytes().starts_with(b"-")) {
         match global(&word, &mut globals, || words.next())? {
+            // As docker: `runr --help run` is `runr run --help`; what is no command there has no help of its own.
+            Some(Located::Help(None)) => {
+                let words: Vec<OsString> = words.chain(["--help".into()]).collect();
+                return Ok((globals, command(words).unwrap_or(Located::Help(None))));
+            }
             Some(found) => return Ok((globals, found)),
             None => continue,
         }
@@ -116,10 +121,14 @@ pub(crate) fn not_yet(what: &str) -> Error {
 
 fn unknown(path: &str) -> Error {
     let e = Error::usage(format!("unknown command `{path}`"));
-    let listed = COMMANDS.iter().filter(|c| c.listed).flat_map(|c| c.paths);
-    match nearest(path, listed.copied()) {
-        Some(near) => e.hint(format!("did you mean `runr {near}`?")),
-        None => e.hint("see `runr --help`"),
+    let listed = COMMANDS.iter().filter(|c| c.listed).flat_map(|c| c.paths).copied();
+    // In a group its name is right already and says nothing about how near the rest is.
+    let group = path.split_once(' ').map(|(group, _)| group).filter(|g| GROUPS.iter().any(|(known, _)| known == g));
+    let prefix = group.map(|g| format!("{g} ")).unwrap_or_default();
+    let word = path.strip_prefix(&prefix).unwrap_or(path);
+    match nearest(word, listed.filter_map(|c| c.strip_prefix(&prefix))) {
+        Some(near) => e.hint(format!("did you mean `runr {prefix}{near}`?")),
+        None => e.hint(format!("see `runr {prefix}--help`")),
     }
 }
 
@@ -172,11 +181,15 @@ mod tests {
         assert_eq!(found("run -it a").1, r#"run as run with ["-it", "a"]"#);
         assert_eq!(found("container run --root x").1, r#"run as container run with ["--root", "x"]"#);
         assert_eq!(found("help run").1, r#"run as run with ["--help"]"#);
+        assert_eq!(found("--help image rm").1, r#"rmi as image rm with ["--help"]"#);
         for (text, shown) in [
             ("", "help -"),
             ("-h", "help -"),
             ("image", "help image"),
             ("image --help", "help image"),
+            ("--help image", "help image"),
+            ("--help frobnicate", "help -"),
+            ("--help", "help -"),
             ("-v", "version flag"),
         ] {
             assert_eq!(found(text).1, shown, "{text}");
@@ -193,6 +206,8 @@ mod tests {
             ("build x", "build: not supported yet", None),
             ("volume frobnicate", "unknown command `volume frobnicate`", Some("see `runr --help`")),
             ("rnu x", "unknown command `rnu`", Some("did you mean `runr run`?")),
+            ("container foo", "unknown command `container foo`", Some("see `runr container --help`")),
+            ("container strat x", "unknown command `container strat`", Some("did you mean `runr container start`?")),
             ("versio", "unknown command `versio`", Some("did you mean `runr version`?")),
             ("--nonsense run", "unknown flag `--nonsense`", None),
             ("--root", "flag `--root` needs a value", None),
