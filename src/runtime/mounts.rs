@@ -92,7 +92,10 @@ fn mount_step(root: &OwnedFd, step: &MountStep, sources: &mut Sources, notes: &m
             // These three decide what the kernel shows; an image must not move them elsewhere with a link.
             let fixed = matches!(*kind, "proc" | "sysfs") || step.target == "/dev";
             let target = tree::ensure_dir(root, &step.target, fixed)?;
-            keep_out_of_proc(&target, &step.target)?;
+            // A root that is in use (`--rootfs /`) has its own at /proc.
+            if step.target != "/proc" {
+                keep_out_of_proc(&target, &step.target)?;
+            }
             let mounted = filesystem(kind, &step.options, &step.target);
             match (mounted, *kind) {
                 (Ok(mount), _) => {
