@@ -98,7 +98,8 @@ pub fn resume(args: Vec<OsString>) -> i32 {
 impl Command {
     /// Executes the command once the monitor says so; returns only to say why not.
     pub(super) fn run(self, channel: &Channel) -> Error {
-        let ready = await_go(channel).and_then(|()| if self.init { pid1::fork_command(self.terminal) } else { Ok(()) });
+        let ready = await_go(channel)
+            .and_then(|()| if self.init { pid1::fork_command(self.terminal, &self.args) } else { Ok(()) });
         match (ready, &self.own_exe) {
             (Err(e), _) => e,
             (Ok(()), None) => self.execute(),

@@ -10,9 +10,13 @@ use crate::sys::signal;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::ffi::{CStr, CString};
+
+/// What `ps` in the container calls it.
+const NAME: &CStr = c"runr-init";
 
 /// Returns in the child, which goes on to execute the command. The parent stays here as init and never returns.
-pub(super) fn fork_command(terminal: bool) -> Result<()> {
+pub(super) fn fork_command(terminal: bool, args: &[CString]) -> Result<()> {
     // Blocked before the fork, so that no signal is lost between it and the first sigwait.
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), None).doing(|| "block signals")?;
     match fork()? {
@@ -28,8 +32,11 @@ pub(super) fn fork_command(terminal: bool) -> Result<()> {
         Fork::Parent(command) => {
             // The streams and the channel to the monitor belong to the command.
             crate::sys::process::close_from(0);
-            crate::sys::process::clear_command_line();
-            let _ = nix::sys::prctl::set_name(c"init");
+            // As podman's shows itself; docker's, too.
+            let words: Vec<&[u8]> =
+                [NAME, c"--"].into_iter().chain(args.iter().map(CString::as_c_str)).map(CStr::to_bytes).collect();
+            crate::sys::process::set_command_line(&words);
+            let _ = nix::sys::prctl::set_name(NAME);
             exit_now(serve(command))
         }
     }

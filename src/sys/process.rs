@@ -236,9 +236,9 @@ pub fn execute(path: &std::ffi::CStr, args: &[std::ffi::CString], env: &[std::ff
     }
 }
 
-/// Blanks this process's command line, which everybody in its pid namespace can read (proc_pid_cmdline(5)): the words of a
-/// host's command, secrets among them, are not the container's business.
-pub fn clear_command_line() {
+/// Replaces this process's command line, which everybody in its pid namespace can read (proc_pid_cmdline(5)): the words of a
+/// host's command, secrets among them, are not the container's business. It holds as many of `words` as had room before.
+pub fn set_command_line(words: &[&[u8]]) {
     // Fields 48 and 49 of proc_pid_stat(5): where the arguments lie; readable because it is our own process.
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> =
@@ -248,7 +248,18 @@ pub fn clear_command_line() {
     if start < end {
         // SAFETY: the kernel placed the argument strings in this range of the initial stack, which stays mapped and writable;
         // std has copied what it gave out as owned strings, and nothing in this process reads the originals again.
-        unsafe { std::ptr::write_bytes(start as *mut u8, 0, end - start) };
+        let place = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
+        place.fill(0);
+        let mut rest = place;
+        for word in words {
+            // A zero must be left behind it: else the kernel takes what follows, the environment, for more of it.
+            if word.len() >= rest.len() {
+                break;
+            }
+            let (own, others) = rest.split_at_mut(word.len() + 1);
+            own[..word.len()].copy_from_slice(word);
+            rest = others;
+        }
     }
 }
 

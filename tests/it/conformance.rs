@@ -218,8 +218,18 @@ fn it_is_process_one_and_sees_no_other() {
     need!(userns, shell);
     let sandbox = Sandbox::new();
     assert_eq!(inside(&sandbox, "", "echo $$; echo $(ls /proc | grep '^[0-9]' | head -1)"), "1\n1\n");
-    let with_init = inside(&sandbox, "--init", "echo $$; cat /proc/1/comm");
+    let with_init = inside(&sandbox, "--init", "echo $$; cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline");
     assert!(!with_init.starts_with("1\n"), "{with_init}");
+    let words = with_init.split_once('\n').unwrap().1;
+    assert!(words.starts_with("runr-init\nrunr-init -- sh -c echo $$; "), "{words}");
+    assert!(words.trim_end().ends_with("/proc/1/cmdline"), "{words}");
+    // Where the caller's words were fewer, there is room for fewer.
+    sandbox.line("create --name i --init --network none busybox sleep 100").output().ok();
+    sandbox.line("start i").output().ok();
+    let words = sandbox.line("exec i sh -c").arg("tr '\\0' ' ' </proc/1/cmdline").output().ok();
+    assert!(words.starts_with("runr-init -- ") && !words.contains("start"), "{words}");
+    assert_eq!(sandbox.line("top i -o args=").output().ok().lines().next(), Some(words.trim_end()));
+    sandbox.line("rm -f -t 0 i").output().ok();
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 /// A kernel thread and a process that is gone have no arguments: their name stands in brackets, as in `ps`.
 fn arguments(p: &Process<'_>) -> String {
     let words = procfs::arguments(p.stat.pid);
-    if words.is_empty() { format!("[{}]", safe(&p.stat.command)) } else { safe(&words.join(" ")) }
+    if words.is_empty() { format!("[{}]", safe(&p.stat.command)) } else { safe(words.join(" ").trim_end()) }
 }
 
 /// A process of the container says what stands here, and a terminal must not obey it.
