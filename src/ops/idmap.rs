@@ -1,5 +1,7 @@
 //! The id map of a container: the user's default one, or what `--userns` and `--uidmap` ask for.
 
+mod named;
+
 use super::joins;
 use crate::base::{Error, Result};
 use crate::spec::ContainerOptions;
@@ -10,8 +12,11 @@ use nix::unistd::{getegid, geteuid};
 
 /// The map for `options`.
 ///
-/// Errors: `Usage` for a bad value, `Denied` when `keep-id` needs subordinate ids that the user does not have.
+/// Errors: `Usage` for a bad value, `NotFound` for a name without subordinate ids, `Denied` when `keep-id` needs subordinate ids that the user does not have.
 pub fn for_options(store: &Store, options: &ContainerOptions) -> Result<IdMap> {
+    if let Some((uids, gids)) = options.named_ids() {
+        return named::map(options, uids, gids);
+    }
     if let Some(shared) = joins::map(store, options)? {
         let own = options.userns.as_deref().filter(|m| !m.starts_with("container:") && !m.starts_with("ns:"));
         if let Some(mode) = own {
@@ -76,7 +81,8 @@ fn keep_id(mode: &str, default: &IdMap) -> Result<IdMap> {
 /// container's own namespace leaves it out (`runtime::nested`).
 fn without_user(default: &IdMap) -> Result<IdMap> {
     if geteuid().is_root() {
-        return Err(Error::unsupported("`--userns nomap` is for users without privileges; root maps ids by --uidmap"));
+        return Err(Error::unsupported("`--userns nomap` is for users without privileges")
+            .hint("root gives a container the ids of a name in /etc/subuid by --subuidname NAME"));
     }
     if default.is_single() {
         return Err(Error::new(
@@ -85,18 +91,24 @@ fn without_user(default: &IdMap) -> Result<IdMap> {
         )
         .hint("`runr doctor` tells how to get them"));
     }
-    let after = |ranges: &[IdRange]| {
-        let mut map = Vec::new();
-        let mut inside = 0;
-        for range in ranges.iter().skip(1).chain(ranges.first()) {
-            map.push(IdRange { inside, ..*range });
-            inside += range.count;
-        }
-        map
-    };
+    let after =
+        |ranges: &[IdRange]| in_order(ranges.iter().skip(1).chain(ranges.first()).map(|r| (r.outside, r.count)));
     let map = IdMap { uids: after(&default.uids), gids: after(&default.gids) };
     map.validate()?;
     Ok(map)
+}
+
+/// One range after another, from id 0 of the container on.
+fn in_order(ranges: impl Iterator<Item = (u32, u32)>) -> Vec<IdRange> {
+    let mut inside = 0_u32;
+    let place = |(outside, count): (u32, u32)| {
+        // The kernel's last id is none.
+        let count = count.min(u32::MAX - inside);
+        let range = IdRange { inside, outside, count };
+        inside += count;
+        range
+    };
+    ranges.map(place).filter(|range| range.count > 0).collect()
 }
 
 /// Why a map without the user is refused: a process in whose namespace the user does not exist cannot reach the user's own data

@@ -78,8 +78,9 @@ pub(super) fn map(store: &Store, options: &ContainerOptions) -> Result<Option<Id
 fn map_of_container(store: &Store, id: &str) -> Result<IdMap> {
     let record = Containers::new(store.paths()).load(id)?.record;
     if record.options.hides_user() {
+        let flag = if record.options.named_ids().is_some() { "--subuidname" } else { "--userns nomap" };
         return Err(Error::unsupported(format!(
-            "container `{}` hides its user (`--userns nomap`), so its namespaces cannot be shared",
+            "container `{}` hides its user (`{flag}`), so its namespaces cannot be shared",
             record.name
         ))
         .hint("what another container is made of could not be reached from inside them"));

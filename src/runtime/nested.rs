@@ -1,4 +1,4 @@
-//! A container in which its user does not exist (`--userns nomap`): a user namespace inside another one.
+//! A container in which its user does not exist (`--userns nomap`, `--subuidname`): a user namespace inside another one.
 //!
 //! What the container is made of lies below the user's own data folder, which nobody but the user can enter. So a process in
 //! a user namespace that has the user opens all of it as detached mounts, and the container's process, made in a namespace

@@ -99,6 +99,10 @@ pub struct ContainerOptions {
     pub uidmap: Vec<String>,
     /// See `uidmap`.
     pub gidmap: Vec<String>,
+    /// `--subuidname`: whose ranges of /etc/subuid are the map.
+    pub subuid_name: Option<String>,
+    /// `--subgidname`: the same of /etc/subgid.
+    pub subgid_name: Option<String>,
     /// `--sysctl`.
     pub sysctls: BTreeMap<String, String>,
     /// `--device`: `host[:container[:permissions]]`.
@@ -168,9 +172,15 @@ pub struct ContainerOptions {
 }
 
 impl ContainerOptions {
-    /// True when the user does not exist in the container (`--userns nomap`).
+    /// True when the user does not exist in the container (`--userns nomap`, `--subuidname`).
     pub fn hides_user(&self) -> bool {
-        self.userns.as_deref() == Some("nomap")
+        self.userns.as_deref() == Some("nomap") || self.named_ids().is_some()
+    }
+
+    /// The names of `--subuidname` and `--subgidname`; one stands for both.
+    pub fn named_ids(&self) -> Option<(&str, &str)> {
+        let (uids, gids) = (self.subuid_name.as_deref(), self.subgid_name.as_deref());
+        uids.or(gids).zip(gids.or(uids))
     }
 
     /// The container's side of `publish`.

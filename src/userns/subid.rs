@@ -54,9 +54,22 @@ pub type Ranges = Vec<(u32, u32)>;
 /// The user's subordinate uid and gid ranges; `None` unless there is at least one of each.
 pub fn subordinate_ranges(uid: u32) -> Option<(Ranges, Ranges)> {
     let name = user_name(uid);
-    let uids = ranges(Path::new("/etc/subuid"), &name, uid, false);
-    let gids = ranges(Path::new("/etc/subgid"), &name, uid, true);
+    let uids = ranges(Path::new(subid_file(false)), &name, Some(uid), false);
+    let gids = ranges(Path::new(subid_file(true)), &name, Some(uid), true);
     (!uids.is_empty() && !gids.is_empty()).then_some((uids, gids))
+}
+
+/// The ranges of another account or one's own in `/etc/subuid`, or with `groups` in `/etc/subgid`; `word` is a name or a number.
+pub fn ranges_of(word: &str, groups: bool) -> Ranges {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = word.parse().ok().or_else(|| passwd_uid(&passwd, word));
+    let name = number.and_then(|uid| passwd_name(&passwd, uid)).unwrap_or(word);
+    ranges(Path::new(subid_file(groups)), name, number, groups)
+}
+
+/// The file that says who has which subordinate ids.
+pub fn subid_file(groups: bool) -> &'static str {
+    if groups { "/etc/subgid" } else { "/etc/subuid" }
 }
 
 /// The user's name: `/etc/passwd`, else what `id -un` says (directory services), else the number.
@@ -81,6 +94,11 @@ fn passwd_name(passwd: &str, uid: u32) -> Option<&str> {
     })
 }
 
+fn passwd_uid(passwd: &str, name: &str) -> Option<u32> {
+    let mut lines = passwd.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?)
+}
+
 /// The full path of a set-id helper, searched in PATH and in the places where distributions put it.
 pub fn helper(name: &str) -> Option<PathBuf> {
     // PATH of a cron job or a CI runner often lacks these.
@@ -93,7 +111,7 @@ pub fn helper(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn ranges(file: &Path, name: &str, uid: u32, groups: bool) -> Vec<(u32, u32)> {
+fn ranges(file: &Path, name: &str, uid: Option<u32>, groups: bool) -> Vec<(u32, u32)> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let found = parse_subid(&text, name, uid);
     if !found.is_empty() {
@@ -118,13 +136,13 @@ fn ranges(file: &Path, name: &str, uid: u32, groups: bool) -> Vec<(u32, u32)> {
 }
 
 /// Lines `name-or-uid:first:count` (subuid(5)).
-fn parse_subid(text: &str, name: &str, uid: u32) -> Vec<(u32, u32)> {
-    let number = uid.to_string();
+fn parse_subid(text: &str, name: &str, uid: Option<u32>) -> Vec<(u32, u32)> {
+    let number = uid.map(|uid| uid.to_string());
     let parse = |line: &str| {
         let mut fields = line.trim().split(':');
         let owner = fields.next()?;
         let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        ((owner == name || owner == number) && count > 0).then_some((first, count))
+        ((owner == name || Some(owner) == number.as_deref()) && count > 0).then_some((first, count))
     };
     let mut found: Vec<(u32, u32)> = text.lines().filter_map(parse).collect();
     let mut seen = std::collections::HashSet::new();
@@ -199,10 +217,12 @@ mod tests {
     #[test]
     fn subid_files_are_read_by_name_and_number() {
         let text = "ana:100000:65536\n1001:300000:10\nbob:1:1\nana:bad\nana:5:0\n# c\nana:100000:65536\n";
-        assert_eq!(parse_subid(text, "ana", 1001), [(100_000, 65536), (300_000, 10)]);
-        assert_eq!(parse_subid("", "ana", 1), []);
+        assert_eq!(parse_subid(text, "ana", Some(1001)), [(100_000, 65536), (300_000, 10)]);
+        assert_eq!(parse_subid(text, "bob", None), [(1, 1)]);
+        assert_eq!(parse_subid("", "ana", Some(1)), []);
         assert_eq!(parse_getsubids("0: ana 100000 65536\n1: ana 9 1\nError\n"), [(100_000, 65536), (9, 1)]);
         assert_eq!(passwd_name("root:x:0:0::/:/bin/sh\nana:x:1001:1::/:", 1001), Some("ana"));
+        assert_eq!(passwd_uid("root:x:0:0::/:/bin/sh\nbad\nana:x:1001:1::/:", "ana"), Some(1001));
     }
 
     #[test]

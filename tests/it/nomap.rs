@@ -1,4 +1,5 @@
-//! `--userns nomap`: the user does not exist in the container, and all the same everything works there that works elsewhere.
+//! `--userns nomap`, `--subuidname`: the user does not exist in the container, and all the same everything works there that works
+//! elsewhere.
 
 use crate::support::{Podman, Sandbox};
 
@@ -121,10 +122,97 @@ fn root_is_root_of_what_the_container_is_made_of() {
 #[test]
 fn its_whole_life() {
     need!(userns, shell, not_root, subids);
+    whole_life("--userns=nomap");
+}
+
+/// A name that this user may give to `--subuidname`: its own, for root that of anybody with a range of each kind.
+fn named() -> Result<String, String> {
+    let uid = nix::unistd::geteuid();
+    if !uid.is_root() {
+        crate::support::need::subids()?;
+        return Ok(runr::userns::subid::user_name(uid.as_raw()));
+    }
+    let owners = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
+    let mut owners = owners.lines().filter_map(|line| line.split(':').next());
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let all = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    let has = |owner: &str, groups| !runr::userns::subid::ranges_of(owner, groups).is_empty();
+    let found = owners.find(|owner| all && has(owner, false) && has(owner, true));
+    found.map(str::to_owned).ok_or_else(|| "nobody has subordinate ids".to_owned())
+}
+
+#[test]
+fn the_ids_of_a_name_are_the_whole_map() {
+    need!(userns, shell);
+    let name = match named() {
+        Ok(name) => name,
+        Err(reason) => return crate::support::need::skip("subids", &reason),
+    };
     let sandbox = sandbox();
-    let run = "run -d --name c --network none --userns nomap --restart on-failure:1 --health-cmd true --health-interval 1s busybox";
+    let ranges = runr::userns::subid::ranges_of(&name, false);
+    let count: u32 = ranges.iter().map(|(_, count)| count).sum();
+    for flags in [format!("--subuidname={name}"), format!("--subgidname={name} --subuidname={name}")] {
+        let run = sandbox.line("run --rm --network none").args(flags.split(' '));
+        let map = run.args(["busybox", "cat", "/proc/self/uid_map", "/proc/self/gid_map"]).output().ok();
+        let mapped: Vec<&str> = map.split_whitespace().collect();
+        assert_eq!((mapped.first(), mapped.len()), (Some(&"0"), 6 * ranges.len()), "{flags}: {map}");
+        assert!(map.contains(&count.to_string()) || ranges.len() > 1, "{flags}: {map}");
+    }
+    // On this machine the container's root is the first of those ids.
+    sandbox.line("run -d --name c --network none --subuidname").args([&name, "busybox", "sleep", "100"]).output().ok();
+    let pid = sandbox.line("inspect --format {{.State.Pid}} c").output().ok();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    assert_eq!(uid.split_whitespace().next(), Some(ranges[0].0.to_string().as_str()));
+    let stderr = sandbox.line("run --rm --network container:c busybox true").output().fails(125);
+    assert!(stderr.contains("container `c` hides its user (`--subuidname`)"), "{stderr}");
+    sandbox.line("rm -f c").output().ok();
+    whole_life(&format!("--subuidname={name}"));
+}
+
+#[test]
+fn the_ids_of_a_name_are_its_own() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    let run = |flags: &str| {
+        let run = sandbox.line("run --rm --network none").args(flags.split(' '));
+        run.args(["builtin:hello"]).output().fails(125)
+    };
+    assert_eq!(
+        run("--subuidname no-such-name"),
+        "runr: --subuidname `no-such-name`: `/etc/subuid` has no ids for that name\n\
+         hint: root adds some by a line of that file, such as no-such-name:100000:65536\n"
+    );
+    let own = runr::userns::subid::user_name(nix::unistd::geteuid().as_raw());
+    let owners = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
+    let other = owners.lines().filter_map(|line| line.split(':').next()).find(|owner| *owner != own);
+    if let Some(other) = other.filter(|_| !nix::unistd::geteuid().is_root()) {
+        assert_eq!(
+            run(&format!("--subuidname {other}")),
+            format!(
+                "runr: --subuidname `{other}`: a user without privileges may map only its own ids of `/etc/subuid`\n\
+                 hint: your name is {own}\n"
+            )
+        );
+    }
+    for (flags, what) in [
+        ("--userns host", "--userns"),
+        ("--uidmap 0:0:1", "--uidmap"),
+        ("--gidmap 0:0:1", "--gidmap"),
+        ("--ipc ns:/proc/self/ns/ipc", "namespaces of somebody else"),
+    ] {
+        assert_eq!(
+            run(&format!("--subuidname root {flags}")),
+            format!("runr: conflicting options: --subuidname, --subgidname and {what}\n")
+        );
+    }
+}
+
+fn whole_life(flag: &str) {
+    let sandbox = sandbox();
+    let run = "run -d --name c --network none --restart on-failure:1 --health-cmd true --health-interval 1s";
     let script = "trap 'exit 0' TERM; echo begun; echo made >/made; while :; do sleep 0.1; done";
-    sandbox.line(run).args(["sh", "-c", script]).output().ok();
+    sandbox.line(run).args([flag, "busybox", "sh", "-c", script]).output().ok();
     crate::exec::until("its file", || sandbox.line("exec c cat /made").output().stdout == "made\n");
     assert_eq!(sandbox.line("exec c id -u").output().ok(), "0\n");
     assert_eq!(sandbox.line("exec --user 5:6 c id -u").output().ok(), "5\n");
@@ -145,7 +233,8 @@ fn its_whole_life() {
         }
     }
     for image in ["made:running", "made:stopped"] {
-        assert_eq!(sandbox.runr(RUN).args([image, "cat", "/made"]).output().ok(), "made\n");
+        let run = sandbox.line("run --rm --network none").args([flag, image, "cat", "/made"]);
+        assert_eq!(run.output().ok(), "made\n");
         // The layers are the same for a container that has the user.
         let listed = sandbox.line("run --rm --network none").args([image, "ls", "-ln", "/made"]).output().ok();
         assert!(listed.contains(" 0        0 "), "{listed}");

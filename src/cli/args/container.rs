@@ -216,6 +216,12 @@ pub(crate) struct NamespaceArgs {
     /// Map groups, likewise
     #[arg(long, value_name = "INSIDE:OUTSIDE:COUNT", value_delimiter = ',')]
     pub(crate) gidmap: Vec<String>,
+    /// Map this user's subordinate ids of /etc/subuid and no others: the container's root is the first of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subuidname: Option<String>,
+    /// Map the subordinate groups of this name in /etc/subgid (default: the name of --subuidname)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subgidname: Option<String>,
     /// Set a kernel setting of the container
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) sysctl: Vec<String>,

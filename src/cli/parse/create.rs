@@ -175,6 +175,8 @@ fn namespace_options(args: NamespaceArgs, options: &mut ContainerOptions) -> Res
     options.userns = args.userns.filter(|v| !v.is_empty()).map(|v| namespace::user(&v)).transpose()?;
     options.uidmap = args.uidmap.iter().map(|m| namespace::id_map("uidmap", m)).collect::<Result<_>>()?;
     options.gidmap = args.gidmap.iter().map(|m| namespace::id_map("gidmap", m)).collect::<Result<_>>()?;
+    let name = |value: Option<String>| value.filter(|name| !name.is_empty());
+    (options.subuid_name, options.subgid_name) = (name(args.subuidname), name(args.subgidname));
     options.sysctls = each("sysctl", &args.sysctl, process::sysctl)?.into_iter().collect();
     Ok(())
 }
