@@ -120,6 +120,14 @@ fn what_the_network_cannot_have_is_refused_at_once() {
     for (flags, said) in [
         ("-p 80:80", format!("--publish{unpublished}")),
         ("-P", format!("--publish-all{unpublished}")),
+        ("--network= -p 80:80", format!("--publish{unpublished}")),
+        ("--network default -p 80:80", format!("--publish{unpublished}")),
+        (
+            "--network bridge -p 80:80",
+            "--network bridge: not supported yet: there is no private network yet\nhint: use `host`, `none`, `container:ID` or \
+             `ns:PATH`\n"
+                .to_owned(),
+        ),
         ("--network container:other -p 80", format!("conflicting options: port publishing{shared}")),
         ("--network container:other -P", format!("conflicting options: port publishing{shared}")),
         ("--network container:other --expose 80", format!("conflicting options: port exposing{shared}")),

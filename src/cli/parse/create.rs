@@ -182,7 +182,9 @@ fn namespace_options(args: NamespaceArgs, options: &mut ContainerOptions) -> Res
 }
 
 fn network_options(args: NetworkArgs, config: &Config, options: &mut ContainerOptions) -> Result<()> {
-    options.network = args.network.as_deref().map(namespace::network).transpose()?;
+    // docker's and podman's words for the network that a container gets without the flag.
+    let network = args.network.as_deref().filter(|n| !matches!(*n, "" | "default"));
+    options.network = network.map(namespace::network).transpose()?;
     addresses::refuse(&args, options.network.as_deref())?;
     options.expose = each("expose", &args.expose, str::parse)?;
     options.publish = each("publish", &args.publish, ports::publish)?.concat();
@@ -381,6 +383,7 @@ mod tests {
         let o = options("-ti --rm --rm x");
         assert!(o.remove && o.interactive && o.tty);
         assert_eq!(options("-h web -u 1:2 --net none x").hostname.as_deref(), Some("web"));
+        assert_eq!((options("--network= x").network, options("--net default x").network), (None, None));
         let (detach, proxy, _) = parsed("-d --sig-proxy=false x").unwrap();
         assert!(detach && !proxy);
         assert!(parsed("x").unwrap().1);
@@ -407,7 +410,7 @@ mod tests {
             ("-w rel x", "--workdir: invalid working directory `rel`: it must be an absolute path"),
             ("-v data:/x x", "volume `data`: not supported yet"),
             ("-v /a:/x -v /b:/x/ x", "duplicate mount point: `/x`"),
-            ("--network bridge x", "--network bridge: not supported yet"),
+            ("--network bridge x", "--network bridge: not supported yet: there is no private network yet"),
             ("--cap-add shiny x", "--cap-add: unknown capability `shiny`"),
             ("--env-file /nonexistent x", "--env-file: read `/nonexistent`: No such file or directory (ENOENT)"),
             ("--pull sometimes x", "--pull: unknown policy `sometimes`: use missing, always, newer or never"),

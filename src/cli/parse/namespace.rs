@@ -23,7 +23,9 @@ pub(crate) fn network(text: &str) -> Result<String> {
     if matches!(text, "host" | "none") || text.starts_with("container:") || text.starts_with("ns:") {
         return mode("network", text, &["host", "none"]);
     }
-    Err(not_yet(&format!("--network {text}")).hint("use `host`, `none`, `container:ID` or `ns:PATH`"))
+    let missing = not_yet(&format!("--network {text}"));
+    Err(Error::unsupported(format!("{missing}: there is no private network yet"))
+        .hint("use `host`, `none`, `container:ID` or `ns:PATH`"))
 }
 
 /// `--userns`: `host`, `keep-id[:uid=N,gid=N]`, `nomap`.
