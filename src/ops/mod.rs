@@ -9,6 +9,7 @@ pub mod container_inspect;
 pub mod container_list;
 pub mod containers;
 pub mod create;
+mod devices;
 pub mod doctor;
 pub mod events;
 pub mod exec;

@@ -4,7 +4,7 @@
 //! The record is the only source of what was asked for, and it pins the image's layers. What depends on the machine (its
 //! name, /etc/resolv.conf, the time zone's file) is looked up anew at each start.
 
-use super::{accounts, generated, joins, layers};
+use super::{accounts, devices, generated, joins, layers};
 use crate::base::fsx;
 use crate::base::progress::{Event, Progress};
 use crate::base::{Doing, Error, Kind, Result};
@@ -34,6 +34,7 @@ pub struct Draft {
     facts: Facts,
     user: String,
     accounts: Option<Accounts>,
+    devices: Vec<(PathBuf, String)>,
 }
 
 impl Draft {
@@ -48,7 +49,8 @@ impl Draft {
         let user = user(options, composed.user.clone());
         let home = composed.spec.process().as_ref().map_or_else(|| "/".into(), |p| p.cwd().to_string_lossy());
         let accounts = accounts::accounts(options, &user, &home)?;
-        Ok(Self { facts, user, accounts, composed })
+        let devices = devices::given(&options.devices)?;
+        Ok(Self { facts, user, accounts, composed, devices })
     }
 
     /// The whole plan. Writes the files that are put over the image's into the container's folder.
@@ -76,7 +78,7 @@ impl Draft {
             user_capabilities: CapSets::from_oci(&self.composed.user_capabilities),
             groups: options.groups.clone(),
             init: options.init && options.init_path.is_none(),
-            devices: options.devices.iter().map(|d| (d.host.clone(), d.container.clone())).collect(),
+            devices: self.devices,
             accounts: self.accounts,
             joins: joins::joins(options),
         };

@@ -36,8 +36,7 @@ fn a_wrong_command_line_is_125_with_a_hint() {
         (
             "create --gpus all alpine",
             "runr: create --gpus: not supported yet: it takes the hook of a vendor, and runr starts no programs of others\n\
-             hint: give the device's files: --device /dev/dri/renderD128, or -v /dev/dri:/dev/dri, and the driver's libraries \
-             by -v\n",
+             hint: give the device's files: --device /dev/dri, or --device /dev/nvidia0 and so on, and the driver's libraries by -v\n",
         ),
         (
             "image mount alpine",

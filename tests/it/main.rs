@@ -19,6 +19,7 @@ mod commit;
 mod conformance;
 mod cp;
 mod crash;
+mod devices;
 mod diff;
 mod docs;
 mod durability;

@@ -183,7 +183,7 @@ pub(crate) struct FileArgs {
     /// With --read-only: /run, /tmp and /var/tmp in memory (default; switch off with =false)
     #[arg(long, default_value = "true")]
     pub(crate) read_only_tmpfs: bool,
-    /// Give a device of this machine
+    /// Give a device of this machine, or all of a folder of them
     #[arg(long, value_name = "HOST[:CONTAINER[:rwm]]", value_delimiter = ',')]
     pub(crate) device: Vec<String>,
     /// Size of /dev/shm

@@ -69,7 +69,7 @@ pub(crate) fn refusal(path: &str, flag: &str) -> Error {
         ("run" | "create", "--secret") => later(NO_SECRETS),
         ("run" | "create", "--gpus") => later((
             "it takes the hook of a vendor, and runr starts no programs of others",
-            "give the device's files: --device /dev/dri/renderD128, or -v /dev/dri:/dev/dri, and the driver's libraries by -v",
+            "give the device's files: --device /dev/dri, or --device /dev/nvidia0 and so on, and the driver's libraries by -v",
         )),
         ("unshare", "--rootless-netns") => later((
             "there is no private network yet that containers share",
