@@ -6,6 +6,7 @@
 //! layers/<diff id>/<map>/        {fs,layer.json}, an unpacked layer for one id map          (store)
 //! containers/<id>/               config.json state.json lock ctl upper work root log …      (state, supervise)
 //! names/<name>                   symlink to ../containers/<id>: the name's own lock         (state)
+//! volumes/<name>/                volume.json _data lock, a volume                           (store)
 //! events/                        what happened                                          (state)
 //! tmp/                           whatever is not finished                                   (all)
 //! ```
@@ -52,6 +53,16 @@ impl Paths {
     /// Container names, one symlink each.
     pub fn names(&self) -> PathBuf {
         self.root.join("names")
+    }
+
+    /// Volumes, one folder each.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// The folder of the volume with this name.
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.volumes().join(name)
     }
 
     /// What happened, for `events`.

@@ -28,7 +28,7 @@ const GLOBAL_FLAGS: [(&str, bool); 6] = [
 ];
 
 /// What may follow a flag, for flags whose values are words of ours.
-const VALUES: [(&str, &[&str]); 15] = [
+const VALUES: [(&str, &[&str]); 16] = [
     ("network", &["host", "none", "container:"]),
     ("pid", &["private", "host", "container:"]),
     ("ipc", &["private", "shareable", "none", "host", "container:"]),
@@ -43,7 +43,8 @@ const VALUES: [(&str, &[&str]); 15] = [
     ("platform", &["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64"]),
     ("stop_signal", &["TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2"]),
     ("attach", &["stdin", "stdout", "stderr"]),
-    ("type", &["container", "image"]),
+    ("type", &["container", "image", "volume"]),
+    ("image_volume", &["anonymous", "tmpfs", "ignore"]),
 ];
 
 /// A word to offer, and what it is.
@@ -185,6 +186,10 @@ fn offer(arg: Arg, command: &'static str, config: &Config) -> Arg {
             "run" | "create" | "pull" | "rmi" | "images" | "inspect" | "image inspect" | "image exists" | "image diff"
         ) {
             names.extend(images(&store));
+        }
+        if matches!(command, "inspect" | "volume inspect" | "volume rm" | "volume exists") {
+            let volumes = store.volumes().unwrap_or_default();
+            names.extend(volumes.iter().map(|volume| volume.name().to_owned()));
         }
         names.into_iter().map(CompletionCandidate::new).collect()
     }))

@@ -50,10 +50,10 @@ pub fn of(command: &str, kind: Kind) -> Exit {
     Exit(match (command, kind) {
         (_, Kind::CommandNotFound) => 127,
         (_, Kind::CommandNotExecutable) => 126,
-        ("rm" | "rmi", Kind::NotFound) => 1,
+        ("rm" | "rmi" | "volume rm", Kind::NotFound) => 1,
         // podman 4 and 5 and docker say so; of a container's id podman says 125.
         ("rmi", Kind::Ambiguous) => 1,
-        ("rm" | "rmi", Kind::Conflict) => 2,
+        ("rm" | "rmi" | "volume rm", Kind::Conflict) => 2,
         // podman 4 and 5: the container is there and does not run.
         ("exec", Kind::Conflict) => 255,
         _ => 125,

@@ -75,24 +75,30 @@ pub fn written_bytes(container: &Container) -> Result<u64> {
     Ok(written(&[container])?.first().copied().unwrap_or_default())
 }
 
-/// Bytes of what each container wrote. Files of subordinate ids may be unreadable from outside: those containers are looked at
-/// again by a child in their id map, one for each map.
+/// Bytes of what each container wrote.
 pub fn written(all: &[&Container]) -> Result<Vec<u64>> {
-    let mut sizes = Vec::with_capacity(all.len());
+    let folders: Vec<(PathBuf, &IdMap)> = all.iter().map(|c| (c.folder.join("upper"), &c.record.map)).collect();
+    sizes(&folders)
+}
+
+/// Bytes of the files in folders. Those of subordinate ids may be unreadable from outside: such folders are looked at again by a
+/// child in their id map, one for each map.
+pub fn sizes(folders: &[(PathBuf, &IdMap)]) -> Result<Vec<u64>> {
+    let mut sizes = Vec::with_capacity(folders.len());
     let mut unseen: Vec<(&IdMap, Vec<usize>)> = Vec::new();
-    for (at, container) in all.iter().enumerate() {
-        let tree = tree_size(&container.folder.join("upper"));
+    for (at, (folder, map)) in folders.iter().enumerate() {
+        let tree = tree_size(folder);
         sizes.push(tree.bytes);
         if tree.denied {
-            match unseen.iter_mut().find(|(map, _)| **map == container.record.map) {
+            match unseen.iter_mut().find(|(known, _)| known == map) {
                 Some((_, places)) => places.push(at),
-                None => unseen.push((&container.record.map, vec![at])),
+                None => unseen.push((map, vec![at])),
             }
         }
     }
     for (map, places) in unseen {
-        let folders: Vec<PathBuf> = places.iter().map(|at| all[*at].folder.join("upper")).collect();
-        let seen: Vec<TreeSize> = userns::run(map, || Ok(folders.iter().map(|f| tree_size(f)).collect()))?;
+        let seen: Vec<TreeSize> =
+            userns::run(map, || Ok(places.iter().map(|at| tree_size(&folders[*at].0)).collect()))?;
         for (at, tree) in places.into_iter().zip(seen) {
             sizes[at] = tree.bytes;
         }

@@ -1,7 +1,7 @@
 //! A container from an image (or a folder) and options: its record and its folder on disk. It may be started at once, with the
 //! plan that was made to see whether it can be, or whenever somebody asks for it (`ops::start`).
 
-use super::{layers, plan};
+use super::{layers, plan, volumes};
 use crate::base::fsx::Durability;
 use crate::base::progress::Progress;
 use crate::base::{Error, Result};
@@ -49,9 +49,11 @@ pub fn create(
     map: &IdMap,
     progress: &dyn Progress,
 ) -> Result<Created> {
-    let record = record(base, options, map)?;
+    let mut record = record(base, options, map)?;
+    let anonymous = volumes::name_anonymous(&mut record.options)?;
     Settings::of(&record.options)?.check_for(&record)?;
-    let draft = plan::Draft::new(&record, &store.paths().container(&record.id))?;
+    let places = volumes::places(store, &record.options, false)?;
+    let draft = plan::Draft::new(&record, &store.paths().container(&record.id), places)?;
     // Until the record is written nothing tells `rmi` that the layers are needed.
     let _lease = record.image.as_ref().map(|image| plan::lease(store, &image.layers)).transpose()?;
     let layers = match (base, &record.image) {
@@ -62,7 +64,20 @@ pub fn create(
     let stack = layers.map(|layers| assemble::stack(store, &layers, map)).transpose()?;
     // A record that goes with its container need not survive a power cut.
     let durability = if record.options.remove { Durability::Cached } else { Durability::Synced };
-    let container = Containers::new(store.paths()).create(record, durability)?;
+    let lowers = match (&record.rootfs, &stack) {
+        (Some(folder), _) => std::slice::from_ref(folder),
+        (None, Some(stack)) => &stack.lowers,
+        (None, None) => &[],
+    };
+    let attached = volumes::attach(store, &record, anonymous, lowers, durability)?;
+    let container = match Containers::new(store.paths()).create(record, durability) {
+        Ok(container) => container,
+        Err(e) => {
+            attached.give_back(store);
+            return Err(e);
+        }
+    };
+    drop(attached);
     events::append(store.paths(), &Event::of(&container.record, "create"));
     Ok(Created { container, draft, stack })
 }

@@ -37,4 +37,5 @@ pub mod stats;
 pub mod top;
 pub mod unshare;
 pub mod usage;
+pub mod volumes;
 pub mod volumes_from;

@@ -4,6 +4,7 @@
 //! The record is the only source of what was asked for, and it pins the image's layers. What depends on the machine (its
 //! name, /etc/resolv.conf, the time zone's file) is looked up anew at each start.
 
+use super::volumes::{self, Places};
 use super::{accounts, devices, generated, joins, layers};
 use crate::base::fsx;
 use crate::base::progress::{Event, Progress};
@@ -38,13 +39,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// From the record; `folder` is where the container's files are or will be.
+    /// From the record; `folder` is where the container's files are or will be, `volumes` where its volumes are.
     ///
     /// Errors: `Usage` for options that contradict each other, the image or this machine.
-    pub fn new(record: &ContainerRecord, folder: &Path) -> Result<Self> {
+    pub fn new(record: &ContainerRecord, folder: &Path, volumes: Places) -> Result<Self> {
         let options = &record.options;
         bind_sources(options)?;
-        let facts = facts(record, folder)?;
+        let facts = facts(record, folder, volumes)?;
         let composed = compose::compose(&record.execution, options, &facts)?;
         let user = user(options, composed.user.clone());
         let home = composed.spec.process().as_ref().map_or_else(|| "/".into(), |p| p.cwd().to_string_lossy());
@@ -90,7 +91,7 @@ impl Draft {
 ///
 /// Errors: `NotFound` when a layer is gone and the store can't make it again; those of [`Draft`].
 pub fn plan(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn Progress) -> Result<Plan> {
-    let draft = Draft::new(record, folder)?;
+    let draft = Draft::new(record, folder, volumes::places(store, &record.options, true)?)?;
     if joins::map(store, &record.options)?.is_some_and(|map| map != record.map) {
         return Err(Error::conflict("the namespaces to join map other ids than when the container was made"));
     }
@@ -174,13 +175,13 @@ fn bind_sources(options: &ContainerOptions) -> Result<()> {
     Ok(())
 }
 
-fn facts(record: &ContainerRecord, folder: &Path) -> Result<Facts> {
+fn facts(record: &ContainerRecord, folder: &Path, volumes: Places) -> Result<Facts> {
     let options = &record.options;
     Ok(Facts {
         id: record.id.clone(),
         host_hostname: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
         generated: generated::files(folder, options),
-        volumes: Default::default(),
+        volumes,
         tty_group: record.map.host_gid(crate::spec::defaults::TTY_GID).is_some(),
         cgroup2: cgroup::has_cgroup2(),
         host_mqueue: Path::new("/dev/mqueue").is_dir(),

@@ -15,6 +15,7 @@ use crate::store::{Store, trash};
 use crate::supervise::control::{connect_to, next};
 use crate::supervise::orphans;
 use crate::supervise::protocol::Request;
+use crate::supervise::volumes;
 use crate::sys::channel::Channel;
 use crate::sys::lock::{self, Mode};
 use crate::userns::{self, IdMap};
@@ -32,6 +33,8 @@ pub struct RemoveOptions {
     /// With `force`: send the stop signal and wait this many seconds (-1: for ever) before SIGKILL. Without it they are killed
     /// at once, as docker does.
     pub stop_seconds: Option<i64>,
+    /// The volumes that were made for them go as well, unless others use them.
+    pub volumes: bool,
 }
 
 /// So many are removed in one go: each costs a descriptor or two.
@@ -50,12 +53,27 @@ pub fn remove(store: &Store, words: &[String], options: RemoveOptions) -> Vec<Re
     // All words are looked up before anything goes: the second word for one container must find it too.
     let all = Containers::new(store.paths());
     let resolved: Vec<Result<Named>> = words.iter().map(|word| Ok(Named { word, id: all.resolve(word)? })).collect();
+    let volumes = volumes_of(&all, &resolved, options);
     let mut answers = Vec::with_capacity(words.len());
     let (mut resolved, mut seen) = (resolved.into_iter().peekable(), Vec::new());
     while resolved.peek().is_some() {
         answers.extend(remove_some(store, resolved.by_ref().take(AT_ONCE), options, &mut seen));
     }
+    // One look at what the containers that are left use, for all of them.
+    if let Ok(retired) = volumes::retire_anonymous(store, &volumes) {
+        volumes::delete(&retired.trash);
+    }
     answers
+}
+
+/// The volumes that may go with these containers: as asked for, and those of containers that were to be removed at their end.
+fn volumes_of(all: &Containers, resolved: &[Result<Named>], options: RemoveOptions) -> Vec<String> {
+    let records = resolved.iter().flatten().filter_map(|named| all.record(&named.id).ok());
+    let mut names: Vec<String> =
+        records.filter(|record| options.volumes || record.options.remove).flat_map(|r| volumes::mounted(&r)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// A container, and the word that meant it.
@@ -361,7 +379,7 @@ fn closure(needs: &[(String, Vec<String>)], ids: &[String]) -> Vec<String> {
 
 /// Removes one container; see [`remove`].
 pub fn remove_one(store: &Store, word: &str, force: bool) -> Result<String> {
-    let options = RemoveOptions { force, stop_seconds: None };
+    let options = RemoveOptions { force, ..RemoveOptions::default() };
     let answer = remove(store, &[word.to_owned()], options).pop();
     answer.unwrap_or_else(|| Err(Error::new(Kind::Bug, "a removal without an answer")))
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// The folder into which everything moves.
 const PREFIX: &str = "reset-";
 /// What a store holds at its top.
-const ENTRIES: [&str; 7] = ["containers", "names", "layers", "images", "events", "tmp", "format.json"];
+const ENTRIES: [&str; 8] = ["containers", "names", "layers", "images", "volumes", "events", "tmp", "format.json"];
 
 /// What a reset left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn containers(store: &Store) -> Result<Vec<IdMap>> {
         if ids.is_empty() {
             return Ok(maps);
         }
-        let options = RemoveOptions { force: true, stop_seconds: None };
+        let options = RemoveOptions { force: true, ..RemoveOptions::default() };
         for removed in remove::remove(store, &ids, options) {
             match removed {
                 Err(e) if !e.is_missing() && e.kind() != crate::base::Kind::NotFound => return Err(e),

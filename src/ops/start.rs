@@ -18,7 +18,7 @@ use crate::supervise::monitor::{self, Assignment};
 use crate::supervise::notify::{self, Notify};
 use crate::supervise::process::Stdio;
 use crate::supervise::protocol::Request;
-use crate::supervise::{client, orphans};
+use crate::supervise::{client, orphans, volumes};
 use crate::sys::channel::Channel;
 use crate::sys::term::Size;
 use std::time::{Duration, Instant};
@@ -171,7 +171,8 @@ fn fork_monitor(store: &Store, container: NewContainer, mut plan: Plan, caller: 
     // A removal that fails has nobody to be told to.
     let afterwards: fn(&Store, &ContainerRecord) = |store, record| drop(images::remove_after(store, record));
     let afterwards = container.record.options.remove_image.then_some(afterwards);
-    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify, hold, afterwards })
+    let volumes = if container.record.options.remove { volumes::mounted(&container.record) } else { Vec::new() };
+    monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify, hold, volumes, afterwards })
 }
 
 fn set_variable(plan: &mut Plan, pair: &str) {

@@ -3,6 +3,7 @@
 //! An image's size is that of its unpacked layers, as docker counts; layers that several images share count once. The same
 //! layers with other owners (another id map) and the packed blobs are on disk as well and are shown by themselves.
 
+use super::volumes::{self, Volume};
 use super::{container_list, images::ImageUser};
 use crate::base::Result;
 use crate::image::Digest;
@@ -24,6 +25,8 @@ pub struct Usage {
     pub image_reclaimable: u64,
     /// Containers, newest first.
     pub containers: Vec<ContainerUsage>,
+    /// Volumes, by name, and their bytes.
+    pub volumes: Vec<(Volume, u64)>,
     /// Layers that are no image's in the usual map, by map.
     pub variants: Vec<VariantUsage>,
     /// The packed layers, configs and manifests.
@@ -126,6 +129,7 @@ pub fn usage(store: &Store) -> Result<Usage> {
         image_bytes,
         image_reclaimable,
         containers: container_usage(store)?,
+        volumes: volume_usage(store)?,
         variants,
         blobs,
     })
@@ -140,6 +144,12 @@ fn container_usage(store: &Store) -> Result<Vec<ContainerUsage>> {
     }
     let written = container_list::written(&containers.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
     Ok(containers.into_iter().zip(written).map(|(container, written)| ContainerUsage { container, written }).collect())
+}
+
+fn volume_usage(store: &Store) -> Result<Vec<(Volume, u64)>> {
+    let volumes = volumes::list(store)?;
+    let sizes = volumes::sizes(&volumes)?;
+    Ok(volumes.into_iter().zip(sizes).collect())
 }
 
 fn variants<'a>(

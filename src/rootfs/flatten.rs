@@ -59,6 +59,16 @@ pub(super) fn flatten(lowers: &[PathBuf], root_like: &Path, dest: &Path, how: Ho
     copy::metadata(&like, &stat, &root).doing(|| "set owner and mode of the root")
 }
 
+/// Fills the open folder `to` with what `from` shows, and makes it like it: for a caller that is root of the layers' user
+/// namespace.
+pub(super) fn copy_folder(from: &MergedDir, to: &OwnedFd) -> Result<()> {
+    let mut flattening = Flattening { how: How::Copy, root: to, linked: HashMap::new() };
+    flattening.contents(from, to, &mut Vec::new())?;
+    let like = &*from.parts[0].fd;
+    let stat = fstat(like).doing(|| "look at the image's folder")?;
+    copy::metadata(like, &stat, to).doing(|| "set owner and mode of the folder")
+}
+
 struct Flattening<'a> {
     how: How,
     root: &'a OwnedFd,
@@ -121,7 +131,7 @@ impl Flattening<'_> {
     }
 }
 
-fn open_dir(parent: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
+pub(super) fn open_dir(parent: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     openat(parent, name, flags, Mode::empty())
 }

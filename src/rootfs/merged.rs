@@ -125,6 +125,15 @@ impl MergedDir {
     /// Looks up a relative name as a process with this directory as its `/` would, except that a symlink at the end is not
     /// followed. `..` stays inside.
     pub(super) fn resolve(&self, name: &[u8]) -> Result<Found> {
+        self.look_up(name, false)
+    }
+
+    /// The same, but a symlink at the end is followed, too.
+    pub(super) fn follow(&self, name: &[u8]) -> Result<Found> {
+        self.look_up(name, true)
+    }
+
+    fn look_up(&self, name: &[u8], follow: bool) -> Result<Found> {
         let mut todo: Vec<Vec<u8>> = components_reversed(name);
         let mut stack = vec![self.clone()];
         let mut links = 0;
@@ -139,7 +148,9 @@ impl MergedDir {
             let at = &stack[stack.len() - 1];
             match at.child(&component)? {
                 Found::Dir(dir) => stack.push(dir),
-                Found::File { part, name, stat } if todo.is_empty() => return Ok(Found::File { part, name, stat }),
+                Found::File { part, name, stat } if todo.is_empty() && !(follow && kind(&stat) == SFlag::S_IFLNK) => {
+                    return Ok(Found::File { part, name, stat });
+                }
                 Found::File { part, stat, .. } if kind(&stat) == SFlag::S_IFLNK => {
                     links += 1;
                     if links > MAX_LINKS {

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod assemble;
 pub mod changes;
+pub mod content;
 mod copy;
 pub mod etcfiles;
 pub mod flatten;

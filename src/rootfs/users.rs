@@ -13,7 +13,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 /// The largest passwd or group file that is read, in bytes.
-const MAX_FILE: u64 = 4 << 20;
+pub(super) const MAX_FILE: u64 = 4 << 20;
 
 /// Who a command runs as, in ids of the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub(super) fn number(text: &str) -> Option<u32> {
     text.parse::<u32>().ok().filter(|n| *n <= i32::MAX as u32)
 }
 
-fn resolve_in(passwd: &str, group: &str, user: &str, extra: &[String]) -> Result<User> {
+pub(super) fn resolve_in(passwd: &str, group: &str, user: &str, extra: &[String]) -> Result<User> {
     let (user_word, group_word) = user.split_once(':').map_or((user, ""), |(u, g)| (u, g));
     let by_number = if user_word.is_empty() { Some(0) } else { number(user_word) };
     let entry = passwd

@@ -342,13 +342,9 @@ fn user_mount(mount: &Mount, facts: &Facts) -> Result<oci_spec::runtime::Mount> 
             raw_mount(&mount.target, "bind", Some(source.clone()), &words)
         }
         MountKind::Volume { name } => {
-            let source = facts.volumes.get(&mount.target).cloned().ok_or_else(|| {
-                Error::unsupported(format!(
-                    "volume `{name}` at `{}`: named volumes are not supported yet",
-                    mount.target
-                ))
-                .hint("mount a folder instead: `-v /path/on/host:/path/in/container`")
-            })?;
+            let source = facts.volumes.get(&mount.target).cloned();
+            let source =
+                source.ok_or_else(|| Error::new(crate::base::Kind::Bug, format!("volume `{name}` has no folder")))?;
             let mut words = vec!["rbind", access];
             words.extend(given);
             raw_mount(&mount.target, "bind", Some(source), &words)

@@ -27,6 +27,8 @@ pub enum ImageVolume {
     Ignore,
     /// They are memory.
     Tmpfs,
+    /// They are volumes without a name, which go with the container.
+    Anonymous,
 }
 
 /// Where systemd wants memory, and with which mode, as podman mounts it.
@@ -45,14 +47,15 @@ pub fn settle(options: &mut ContainerOptions, image: &Execution, command: &[Stri
     if options.systemd == Systemd::On && options.stop_signal.is_none() && image.stop_signal.is_none() {
         options.stop_signal = Some(STOP_SIGNAL.to_owned());
     }
-    if options.image_volume == ImageVolume::Tmpfs {
-        for target in image.volumes.keys() {
-            let target = if target.len() > 1 { target.trim_end_matches('/') } else { target };
-            if options.mounts.iter().all(|m| m.target != target) {
-                let options_of = vec!["nodev".to_owned(), "exec".to_owned()];
-                let (kind, target) = (MountKind::Tmpfs, target.to_owned());
-                options.mounts.push(Mount { kind, target, read_only: false, options: options_of });
-            }
+    for target in image.volumes.keys() {
+        let target = if target.len() > 1 { target.trim_end_matches('/') } else { target };
+        let (kind, words) = match options.image_volume {
+            ImageVolume::Ignore => return,
+            ImageVolume::Tmpfs => (MountKind::Tmpfs, vec!["nodev".to_owned(), "exec".to_owned()]),
+            ImageVolume::Anonymous => (MountKind::Volume { name: String::new() }, Vec::new()),
+        };
+        if options.mounts.iter().all(|m| m.target != target) {
+            options.mounts.push(Mount { kind, target: target.to_owned(), read_only: false, options: words });
         }
     }
 }

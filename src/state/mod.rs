@@ -17,6 +17,8 @@ mod listing;
 pub mod log;
 pub mod names;
 pub mod record;
+mod uses;
 
 pub use containers::{Containers, Entry, NewContainer};
 pub use record::{ContainerRecord, ContainerState, ImageUse, Status};
+pub use uses::volume_users;

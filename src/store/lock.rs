@@ -50,7 +50,7 @@ pub fn is_held(path: &Path) -> Result<bool> {
 }
 
 /// True when `path` names this very file.
-fn is_at(file: &File, path: &Path) -> Result<bool> {
+pub(super) fn is_at(file: &File, path: &Path) -> Result<bool> {
     let mine = file.metadata().doing(|| format!("look at `{}`", path.display()))?;
     match std::fs::symlink_metadata(path) {
         Ok(there) => Ok(mine.ino() == there.ino() && mine.dev() == there.dev()),

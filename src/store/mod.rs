@@ -1,4 +1,4 @@
-//! What is on disk: content-addressed blobs, image names, unpacked layers; their locks, their commit, their garbage.
+//! What is on disk: content-addressed blobs, image names, unpacked layers, volumes; their locks, their commit, their garbage.
 //!
 //! Nothing is visible until it is complete: it is written under `tmp/`, then renamed. There is no global lock and no
 //! database; whoever changes an object holds that object's lock (`lock`), readers hold none.
@@ -36,6 +36,7 @@ pub mod probe;
 pub mod sync;
 pub mod trash;
 pub mod usage;
+pub mod volumes;
 
 pub use blobs::{BlobSlot, BlobWriter};
 pub use images::{Image, ImageEntry, ImageSummary, Provenance};

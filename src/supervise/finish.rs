@@ -5,6 +5,7 @@ use super::monitor::Assignment;
 use super::protocol::Report;
 use super::service::Service;
 use super::session::Session;
+use super::volumes;
 use crate::base::{Error, Kind, Result, units};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::Containers;
@@ -63,10 +64,13 @@ pub(super) fn ended(service: Service, code: i32) -> i32 {
         session.tell(&Report::Exited { code });
     }
     drop(sessions);
+    if let Some(removed) = &removed {
+        volumes::delete(&removed.volumes);
+    }
     if let Some(process) = &process {
         process.cgroup.iter().for_each(Cgroup::remove);
-        if let Some(trash) = removed {
-            delete(&trash, process.prepared.file_namespace());
+        if let Some(removed) = removed {
+            delete(&removed.folder, process.prepared.file_namespace());
         }
     }
     log.close(true);
@@ -112,17 +116,26 @@ fn give_up(assignment: &Assignment, error: Error, tell: impl FnOnce(&Report)) ->
     };
     let _ = crate::sys::lock::unlock(&assignment.container.lock);
     tell(&Report::Failed(error));
-    if let Some(trash) = removed {
+    if let Some(removed) = removed {
+        volumes::delete(&removed.volumes);
         // The namespace may never have come to be. Most often there is nothing that needs one.
-        if trash::delete_own(&trash).is_err() {
-            let _ = crate::userns::remove_tree(&assignment.record().map, &trash);
+        if trash::delete_own(&removed.folder).is_err() {
+            let _ = crate::userns::remove_tree(&assignment.record().map, &removed.folder);
         }
     }
     0
 }
 
-/// Moves the container's folder to the trash and frees its name; returns where it is now.
-fn retire(assignment: &Assignment) -> Result<PathBuf> {
+/// Where what is removed lies in the trash.
+struct Removed {
+    /// The container's folder.
+    folder: PathBuf,
+    /// Its volumes' folders.
+    volumes: Vec<PathBuf>,
+}
+
+/// Moves the container's folder to the trash, frees its name, and does the same to the volumes that go with it.
+fn retire(assignment: &Assignment) -> Result<Removed> {
     let record = assignment.record();
     let trash = assignment.store.retire(&assignment.container.folder, &record.map)?;
     let all = Containers::new(assignment.store.paths());
@@ -131,7 +144,9 @@ fn retire(assignment: &Assignment) -> Result<PathBuf> {
         all.drop_names_of(&record.id)?;
     }
     assignment.event("remove", &[]);
-    Ok(trash)
+    // Volumes that can't go now are found by `volume prune`.
+    let volumes = volumes::retire_anonymous(&assignment.store, &assignment.volumes).unwrap_or_default().trash;
+    Ok(Removed { folder: trash, volumes })
 }
 
 /// Deletes a retired container: most often everything is the user's own; what belongs to subordinate ids is deleted inside

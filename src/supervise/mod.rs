@@ -17,6 +17,7 @@
 //! - `output`, `stream`: carry what is written and read, without ever blocking the monitor
 //! - `log`: keeps what is written, by the container's log driver
 //! - `finish`: records the end and cleans up; `orphans`: does so for monitors that were killed
+//! - `volumes`: those that go with a container
 //! - `control`, `protocol`: how commands reach a monitor, and the words
 //! - `detach`: the keys that leave a container to itself
 //! - `client`: the side of a command that accompanies a container: passes signals and a terminal's bytes on
@@ -43,3 +44,4 @@ mod service;
 mod session;
 mod sessions;
 mod stream;
+pub mod volumes;

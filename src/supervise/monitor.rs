@@ -43,6 +43,8 @@ pub struct Assignment {
     pub notify: Option<Notify>,
     /// Its process waits for [`Request::Start`](super::protocol::Request::Start) before it executes.
     pub hold: bool,
+    /// Volumes that go when the container does, if they were made for one and no other uses them (`--rm`).
+    pub volumes: Vec<String>,
     /// Done by the monitor when a container that is removed at its end is gone, after everybody knows of the end.
     pub afterwards: Option<fn(&Store, &ContainerRecord)>,
 }

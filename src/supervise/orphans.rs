@@ -1,6 +1,7 @@
 //! What a monitor or a maker that was killed left behind, found by whoever comes next: processes, half-made folders,
 //! containers that were to be removed at their end.
 
+use super::volumes;
 use crate::base::Result;
 use crate::base::fsx::{self, Durability};
 use crate::runtime::cgroup::Cgroup;
@@ -76,11 +77,14 @@ pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap)
     }
     events::append(
         store.paths(),
-        &match record {
-            Ok(record) => Event::of(&record, "remove"),
+        &match &record {
+            Ok(record) => Event::of(record, "remove"),
             Err(_) => Event::new(Topic::Container, "remove", id, name.unwrap_or_default()),
         },
     );
+    if let Some(record) = record.ok().filter(|record| record.options.remove) {
+        volumes::delete(&volumes::retire_anonymous(store, &volumes::mounted(&record))?.trash);
+    }
     // Most often everything is the user's own and no namespace is needed.
     if trash::delete_own(&trash).is_err() {
         userns::remove_tree(map, &trash)?;

@@ -48,7 +48,7 @@ fn a_wrong_command_line_is_125_with_a_hint() {
             "runr: unshare --rootless-netns: not supported yet: there is no private network yet that containers share\n\
              hint: without the flag the command has this machine's network, as containers have\n",
         ),
-        ("volume ls", "runr: volume ls: not supported yet\n"),
+        ("manifest rm", "runr: manifest rm: not supported yet\n"),
         (
             "create --storage-opt size=1g alpine",
             "runr: create --storage-opt: not supported yet: to limit a container's size takes quotas of the file system\n\

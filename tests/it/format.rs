@@ -49,8 +49,8 @@ fn what_does_not_exist_is_125_for_inspect() {
     assert_eq!(output.fails(125), "runr: no such object: `nothing`\n");
     assert_eq!(sandbox.line("image inspect nothing").output().fails(125), "runr: no such image: `nothing`\n");
     assert_eq!(
-        sandbox.line("inspect --type volume x").output().fails(125),
-        "runr: --type: unknown type `volume`: use container or image\n"
+        sandbox.line("inspect --type network x").output().fails(125),
+        "runr: --type: unknown type `network`: use container, image or volume\n"
     );
 }
 

@@ -66,3 +66,4 @@ mod start;
 mod store;
 mod top;
 mod unpack;
+mod volume;

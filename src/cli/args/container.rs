@@ -165,13 +165,16 @@ pub(crate) struct ProcessArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files and devices")]
 pub(crate) struct FileArgs {
-    /// Mount a file or folder of this machine
-    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]")]
+    /// Mount a file or folder of this machine, or a volume; TARGET alone is a volume that goes with the container
+    #[arg(short, long, value_name = "[SOURCE:]TARGET[:OPTIONS]")]
     pub(crate) volume: Vec<String>,
+    /// Only local: what makes volumes that do not exist
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) volume_driver: Option<String>,
     /// Mount what another container mounts
     #[arg(long, value_name = "CONTAINER[:ro|rw]", value_delimiter = ',')]
     pub(crate) volumes_from: Vec<String>,
-    /// Mount by key and value: type=bind|tmpfs|devpts,source=…,target=…
+    /// Mount by key and value: type=volume|bind|tmpfs|devpts,source=…,target=…
     #[arg(long, value_name = "KEY=VALUE,…")]
     pub(crate) mount: Vec<String>,
     /// Mount a folder in memory
@@ -305,7 +308,7 @@ pub(crate) struct SecurityArgs {
     /// Put /etc/hosts and the like below this folder, too
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     pub(crate) chrootdirs: Vec<String>,
-    /// The volumes that the image names: ignore (folders of the container, default) or tmpfs
+    /// The volumes that the image names: anonymous (volumes that go with the container, default), tmpfs or ignore
     #[arg(long, value_name = "MODE")]
     pub(crate) image_volume: Option<String>,
     /// Where the seccomp profile comes from: default, or image for the image's label
@@ -414,7 +417,7 @@ pub(crate) struct RmArgs {
     /// The last one that was made
     #[arg(short, long)]
     pub(crate) latest: bool,
-    /// Accepted for scripts: anonymous volumes always go with their container
+    /// Also the volumes that were made for them, unless other containers use them
     #[arg(short, long)]
     pub(crate) volumes: bool,
     /// Also the containers that depend on it

@@ -62,7 +62,7 @@ pub(crate) struct SystemPruneArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) force: bool,
-    /// Accepted for scripts: anonymous volumes always go with their container
+    /// Also volumes that were made for a container and that none uses
     #[arg(long)]
     pub(crate) volumes: bool,
 }

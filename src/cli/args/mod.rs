@@ -23,6 +23,7 @@ pub(crate) mod refused;
 pub(crate) mod system;
 pub(crate) mod update;
 pub(crate) mod view;
+pub(crate) mod volume;
 
 use super::commands;
 use super::{Context, Exit};
@@ -90,6 +91,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("healthcheck", "Manage health checks"),
     ("image", "Manage images"),
     ("system", "Manage runr"),
+    ("volume", "Manage volumes"),
 ];
 
 /// All commands, in the order in which help lists them.
@@ -206,6 +208,16 @@ pub(crate) const COMMANDS: &[CommandEntry] = &[
         commands::inspect::container,
     ),
     entry::<system::ImageInspectArgs>(&["image inspect"], "Show everything about images", commands::inspect::image),
+    entry::<volume::VolumeCreateArgs>(&["volume create"], "Make a volume", commands::volume::create),
+    entry::<volume::VolumeLsArgs>(&["volume ls", "volume list"], "List volumes", commands::volume::ls),
+    entry::<volume::VolumeInspectArgs>(&["volume inspect"], "Show everything about volumes", commands::volume::inspect),
+    entry::<volume::VolumeRmArgs>(&["volume rm", "volume remove"], "Remove volumes", commands::volume::rm),
+    entry::<volume::VolumePruneArgs>(
+        &["volume prune"],
+        "Remove volumes that no container uses",
+        commands::volume::prune,
+    ),
+    entry::<volume::VolumeExistsArgs>(&["volume exists"], "Check if a volume exists", commands::volume::exists),
     entry::<events::EventsArgs>(&["events", "system events"], "Show what happens", commands::events::run),
     entry::<housekeeping::ContainerPruneArgs>(
         &["container prune"],

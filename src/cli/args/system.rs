@@ -33,7 +33,7 @@ pub(crate) struct InspectArgs {
     /// Print by a Go template, or json
     #[arg(short, long, value_name = "TEMPLATE")]
     pub(crate) format: Option<String>,
-    /// Only objects of this type: container or image
+    /// Only objects of this type: container, image or volume
     #[arg(long, value_name = "TYPE")]
     pub(crate) r#type: Option<String>,
     /// Also the size of a container's files

@@ -193,7 +193,7 @@ fn invalid(key: &str, value: &str, hint: &str) -> Error {
 }
 
 /// Go's `strconv.ParseBool`.
-fn truth(text: &str) -> Option<bool> {
+pub(super) fn truth(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

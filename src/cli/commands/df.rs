@@ -10,6 +10,7 @@ use crate::base::Result;
 use crate::base::units::human_size;
 use crate::ops::container_list::ImageSizes;
 use crate::ops::usage::{self, ImageUsage, Usage};
+use crate::ops::volumes::Volume;
 use crate::store::Store;
 use clap::ArgMatches;
 use jiff::Timestamp;
@@ -51,7 +52,7 @@ fn summary(usage: &Usage) -> Vec<Value> {
     let mut rows = vec![
         row("Images", usage.images.len(), active, usage.image_bytes, usage.image_reclaimable),
         row("Containers", usage.containers.len(), alive, written(true), written(false)),
-        row("Local Volumes", 0, 0, 0, 0),
+        local_volumes(usage),
         row("Build Cache", 0, 0, 0, 0),
     ];
     let sum = |of: fn(&usage::VariantUsage) -> u64| usage.variants.iter().map(of).sum::<u64>();
@@ -63,6 +64,13 @@ fn summary(usage: &Usage) -> Vec<Value> {
     let blobs = usage.blobs;
     rows.push(row("Image Blobs", blobs.count, blobs.active, blobs.bytes, blobs.reclaimable));
     rows
+}
+
+fn local_volumes(usage: &Usage) -> Value {
+    let bytes =
+        |unused: bool| usage.volumes.iter().filter(|(v, _)| !unused || v.users.is_empty()).map(|(_, size)| size).sum();
+    let active = usage.volumes.iter().filter(|(v, _)| !v.users.is_empty()).count();
+    row("Local Volumes", usage.volumes.len(), active, bytes(false), bytes(true))
 }
 
 fn row(kind: &str, total: usize, active: usize, size: u64, reclaimable: u64) -> Value {
@@ -101,6 +109,14 @@ fn container_rows(usage: &Usage, now: Timestamp) -> Vec<Value> {
     usage.containers.iter().map(|c| container::row(&c.container, &facts, Some(c.written))).collect()
 }
 
+fn volume_rows(usage: &Usage) -> Vec<Value> {
+    let row = |(volume, size): &(Volume, u64)| {
+        let links = volume.users.len().to_string();
+        json!({ "Name": volume.entry.name(), "VolumeName": volume.entry.name(), "Links": links, "Size": human_size(*size) })
+    };
+    usage.volumes.iter().map(row).collect()
+}
+
 fn variant_rows(usage: &Usage) -> Vec<Value> {
     let row_of = |v: &usage::VariantUsage| {
         json!({
@@ -115,7 +131,7 @@ fn variant_rows(usage: &Usage) -> Vec<Value> {
 fn details(usage: &Usage) -> Value {
     let now = Timestamp::now();
     json!({
-        "Images": image_rows(usage, now), "Containers": container_rows(usage, now), "Volumes": [], "BuildCache": [],
+        "Images": image_rows(usage, now), "Containers": container_rows(usage, now), "Volumes": volume_rows(usage), "BuildCache": [],
         "LayerVariants": variant_rows(usage),
     })
 }
@@ -156,7 +172,11 @@ fn verbose(usage: &Usage) -> Result<String> {
                 ("Names", "NAMES"),
             ],
         )?,
-        table("Local Volumes space usage:", &[], &[("Name", "VOLUME NAME"), ("Links", "LINKS"), ("Size", "SIZE")])?,
+        table(
+            "Local Volumes space usage:",
+            &volume_rows(usage),
+            &[("Name", "VOLUME NAME"), ("Links", "LINKS"), ("Size", "SIZE")],
+        )?,
         "Build cache usage: 0B\n".to_owned(),
     ];
     if !usage.variants.is_empty() {

@@ -25,7 +25,7 @@ pub(crate) fn image(context: &mut Context, matches: &ArgMatches) -> Result<Exit>
     answer(store.find_image(&args.image))
 }
 
-fn answer<T>(found: Result<T>) -> Result<Exit> {
+pub(super) fn answer<T>(found: Result<T>) -> Result<Exit> {
     match found {
         Ok(_) => Ok(Exit::OK),
         // What cannot be a name names nothing.

@@ -3,7 +3,7 @@
 use super::super::args::system::{ContainerInspectArgs, ImageInspectArgs, InspectArgs};
 use super::super::output::document;
 use super::super::{Context, Exit, typed};
-use super::select;
+use super::{select, volume};
 use crate::base::template::{Kind as Nil, Template, add_fields, mark_map, nil};
 use crate::base::{Error, Kind, Result};
 use crate::image::Platform;
@@ -31,9 +31,10 @@ enum Wanted {
     Any,
     Container,
     Image,
+    Volume,
 }
 
-/// `inspect`: containers first, then images, as docker looks.
+/// `inspect`: containers first, then images and volumes, as docker looks.
 pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: InspectArgs = typed(matches)?;
     let wanted = match args.r#type.as_deref() {
@@ -41,7 +42,10 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         None | Some("" | "all") => Wanted::Any,
         Some("container") => Wanted::Container,
         Some("image") => Wanted::Image,
-        Some(other) => return Err(Error::usage(format!("--type: unknown type `{other}`: use container or image"))),
+        Some("volume") => Wanted::Volume,
+        Some(other) => {
+            return Err(Error::usage(format!("--type: unknown type `{other}`: use container, image or volume")));
+        }
     };
     let (format, names, size, latest) = (args.format, args.names, args.size, args.latest);
     inspect(context, Query { format, names, wanted, size, latest, platform: None })
@@ -97,6 +101,9 @@ fn inspect(context: &mut Context, query: Query) -> Result<Exit> {
 
 fn one(store: &Store, name: &str, query: &Query) -> Result<Value> {
     let missing = |e: &Error| query.wanted == Wanted::Any && matches!(e.kind(), Kind::NotFound | Kind::Usage);
+    if query.wanted == Wanted::Volume {
+        return volume::document(store, name);
+    }
     if query.wanted != Wanted::Image {
         match container_inspect::inspect(store, name, query.size) {
             Err(e) if query.wanted == Wanted::Any && e.kind() == Kind::NotFound => {}
@@ -104,7 +111,10 @@ fn one(store: &Store, name: &str, query: &Query) -> Result<Value> {
         }
     }
     let document = match image_list::inspect(store, name) {
-        Err(e) if missing(&e) => return Err(Error::not_found(format!("no such object: `{name}`"))),
+        Err(e) if missing(&e) => match volume::document(store, name) {
+            Err(e) if missing(&e) => return Err(Error::not_found(format!("no such object: `{name}`"))),
+            other => other?,
+        },
         other => other?,
     };
     match &query.platform {

@@ -40,4 +40,5 @@ pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod update;
 pub(crate) mod version;
+pub(crate) mod volume;
 pub(crate) mod wait;

@@ -4,12 +4,13 @@ use super::super::args::housekeeping::{ContainerPruneArgs, ImagePruneArgs, Syste
 use super::super::ask::confirm;
 use super::super::output::filter::Filters;
 use super::super::{Context, Exit, typed};
-use super::{container_filter, rmi};
+use super::{container_filter, rmi, volume};
 use crate::base::{Error, Result, units};
 use crate::ops::container_list;
 use crate::ops::image_list::{self, Filter};
 use crate::ops::images::Removed;
 use crate::ops::prune::{self, PrunedContainers};
+use crate::ops::volumes::PrunedVolumes;
 use crate::state::Entry;
 use crate::state::containers::Container;
 use crate::store::{ImageSummary, Store};
@@ -28,7 +29,7 @@ pub(crate) fn containers(context: &mut Context, matches: &ArgMatches) -> Result<
     }
     let store = Store::open(&context.config.root)?;
     let pruned = prune::containers(&store, chosen(&store, &filters)?)?;
-    report(context, &pruned, &[], pruned.freed)
+    report(context, &pruned, &PrunedVolumes::default(), &[], pruned.freed)
 }
 
 /// `image prune`.
@@ -45,7 +46,7 @@ pub(crate) fn images(context: &mut Context, matches: &ArgMatches) -> Result<Exit
     }
     let store = Store::open(&context.config.root)?;
     let pruned = prune::images(&store, takes_all(args.all, &filters), &|image| wanted(image, &filters))?;
-    report(context, &PrunedContainers::default(), &pruned.removed, pruned.freed)
+    report(context, &PrunedContainers::default(), &PrunedVolumes::default(), &pruned.removed, pruned.freed)
 }
 
 /// `system prune`.
@@ -55,9 +56,10 @@ pub(crate) fn system(context: &mut Context, matches: &ArgMatches) -> Result<Exit
     let of_images = image_filters(&args.filter)?;
     let images =
         if args.all { "all images without at least one container associated to them" } else { "all dangling images" };
+    let volumes = if args.volumes { "  - all anonymous volumes not used by at least one container\n" } else { "" };
     let warning = format!(
-        "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  \
-         - {images}\n  - unused build cache\n"
+        "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n\
+         {volumes}  - {images}\n  - unused build cache\n"
     );
     if !args.force && !confirm(context, "system prune", &warning)? {
         return Ok(Exit::OK);
@@ -65,7 +67,9 @@ pub(crate) fn system(context: &mut Context, matches: &ArgMatches) -> Result<Exit
     let store = Store::open(&context.config.root)?;
     let containers = prune::containers(&store, chosen(&store, &filters)?)?;
     let images = prune::images(&store, takes_all(args.all, &of_images), &|image| wanted(image, &of_images))?;
-    report(context, &containers, &images.removed, containers.freed + images.freed)
+    let volumes = if args.volumes { volume::prune_chosen(&store, false, &filters)? } else { PrunedVolumes::default() };
+    let freed = containers.freed + images.freed + volumes.freed;
+    report(context, &containers, &volumes, &images.removed, freed)
 }
 
 /// Containers by filter; of a damaged one nothing is known, so it is not among them.
@@ -105,11 +109,18 @@ fn wanted(image: &ImageSummary, filters: &[Filter]) -> bool {
 }
 
 /// docker's report.
-fn report(context: &mut Context, containers: &PrunedContainers, images: &[Removed], freed: u64) -> Result<Exit> {
+fn report(
+    context: &mut Context,
+    containers: &PrunedContainers,
+    volumes: &PrunedVolumes,
+    images: &[Removed],
+    freed: u64,
+) -> Result<Exit> {
     let mut text = String::new();
     if !containers.ids.is_empty() {
         text.push_str(&format!("Deleted Containers:\n{}\n\n", containers.ids.join("\n")));
     }
+    text.push_str(&volume::report(volumes));
     if !images.is_empty() {
         let lines: Vec<String> = images
             .iter()

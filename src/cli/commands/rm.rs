@@ -25,7 +25,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     }
     // A container that went away by itself since it was listed is what was wanted.
     let lenient = args.force || args.ignore || args.all || args.latest || args.depend || !args.filter.is_empty();
-    let options = RemoveOptions { force: args.force, stop_seconds: args.time };
+    let options = RemoveOptions { force: args.force, stop_seconds: args.time, volumes: args.volumes };
     let mut failed: Option<Error> = None;
     for (word, removed) in words.iter().zip(remove::remove(&store, &words, options)) {
         match removed {

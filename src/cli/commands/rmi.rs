@@ -44,7 +44,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 /// `--force`: the containers that use the image go first, as with podman.
 fn clear(store: &Store, name: &str) -> Result<()> {
     let containers = images::in_the_way(store, name, &|| containers::image_users(store))?;
-    let options = ops::remove::RemoveOptions { force: true, stop_seconds: None };
+    let options = ops::remove::RemoveOptions { force: true, ..Default::default() };
     for removed in ops::remove::remove(store, &containers, options) {
         match removed {
             Err(e) if e.kind() != Kind::NotFound => return Err(e),

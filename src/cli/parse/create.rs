@@ -4,13 +4,12 @@ use super::super::args::container::{
     CreateArgs, FileArgs, LifecycleArgs, NamespaceArgs, NetworkArgs, ProcessArgs, SecurityArgs,
 };
 use super::super::args::image::SourceArgs;
-use super::super::args::locate::not_yet;
 use super::super::config::{Config, clean};
 use super::{addresses, env, health, host, key_value, life, limits, mount, names, namespace, ports, process, security};
 use crate::base::{Error, Result, fsx, units};
 use crate::image::Platform;
 use crate::ops::pull::Policy;
-use crate::spec::options::{AccountOptions, Attach, ContainerOptions, HostsBase, MountKind, RestartPolicy, SdNotify};
+use crate::spec::options::{AccountOptions, Attach, ContainerOptions, HostsBase, RestartPolicy, SdNotify};
 use crate::spec::systemd::{ImageVolume, Systemd};
 use crate::state::log::{Driver, Settings};
 use crate::supervise::process::Stdio;
@@ -147,13 +146,12 @@ fn file_options(args: FileArgs, config: &Config, options: &mut ContainerOptions)
     mounts.extend(each("mount", &args.mount, |m| mount::mount(m, dir))?);
     mounts.extend(each("tmpfs", &args.tmpfs, mount::tmpfs)?);
     for (i, mount) in mounts.iter().enumerate() {
-        if let MountKind::Volume { name } = &mount.kind {
-            let what = if name.is_empty() { "anonymous volumes".to_owned() } else { format!("volume `{name}`") };
-            return Err(not_yet(&what).hint("mount a folder: begin its path with `/` or `./`"));
-        }
         if mounts[..i].iter().any(|m| m.target == mount.target) {
             return Err(Error::usage(format!("duplicate mount point: `{}`", mount.target)));
         }
+    }
+    if let Some(driver) = &args.volume_driver {
+        flag("volume-driver", mount::volume_driver(driver))?;
     }
     options.mounts = mounts;
     options.volumes_from = args.volumes_from;
@@ -327,10 +325,12 @@ fn systemd(given: Option<&str>) -> Result<Systemd> {
 
 fn image_volume(given: Option<&str>) -> Result<ImageVolume> {
     match given {
-        None | Some("ignore") => Ok(ImageVolume::Ignore),
+        Some("ignore") => Ok(ImageVolume::Ignore),
         Some("tmpfs") => Ok(ImageVolume::Tmpfs),
-        Some("anonymous" | "bind") => Err(not_yet("--image-volume anonymous").hint("use ignore or tmpfs")),
-        Some(word) => Err(Error::usage(format!("--image-volume: invalid value `{word}`: use ignore or tmpfs"))),
+        None | Some("anonymous" | "bind") => Ok(ImageVolume::Anonymous),
+        Some(word) => {
+            Err(Error::usage(format!("--image-volume: invalid value `{word}`: use anonymous, ignore or tmpfs")))
+        }
     }
 }
 
@@ -408,7 +408,11 @@ mod tests {
                 "--name: invalid container name `-x`: use letters, digits, `_`, `.` and `-`, beginning with a letter or digit",
             ),
             ("-w rel x", "--workdir: invalid working directory `rel`: it must be an absolute path"),
-            ("-v data:/x x", "volume `data`: not supported yet"),
+            (
+                "-v da/ta:/x x",
+                "--volume: invalid volume `da/ta:/x`: `da/ta` is no volume name; a path begins with `/` or `./`",
+            ),
+            ("--volume-driver nfs -v data:/x x", "--volume-driver: volume driver `nfs`: there are no plugins"),
             ("-v /a:/x -v /b:/x/ x", "duplicate mount point: `/x`"),
             ("--network bridge x", "--network bridge: not supported yet: there is no private network yet"),
             ("--cap-add shiny x", "--cap-add: unknown capability `shiny`"),

@@ -4,6 +4,7 @@ use super::super::config::clean;
 use super::{csv, switch};
 use crate::base::{Error, Result, units};
 use crate::spec::options::{Device, Mount, MountKind};
+use crate::store::volumes::check_name;
 use std::path::{Path, PathBuf};
 
 /// `[SOURCE:]TARGET[:OPTIONS]`; a source that begins with `/`, `.` or `~/` is a path, another one a volume's name.
@@ -75,13 +76,20 @@ const VOLUME_OPTIONS: [&str; 28] = [
     "norecurse",
 ];
 
+/// `--driver` of volumes.
+pub(crate) fn volume_driver(driver: &str) -> Result<()> {
+    if matches!(driver, "local" | "") {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!("volume driver `{driver}`: there are no plugins")).hint("use the driver local"))
+}
+
 fn is_options(text: &str) -> bool {
     !text.is_empty() && text.split(',').all(|o| matches!(o, "ro" | "rw") || VOLUME_OPTIONS.contains(&o))
 }
 
 fn volume_name(name: &str) -> std::result::Result<String, String> {
-    let valid = |(i, b): (usize, u8)| b.is_ascii_alphanumeric() || (i > 0 && b"_.-".contains(&b));
-    if name.is_empty() || name.bytes().enumerate().all(valid) {
+    if name.is_empty() || check_name(name).is_ok() {
         return Ok(name.to_owned());
     }
     Err(format!("`{name}` is no volume name; a path begins with `/` or `./`"))

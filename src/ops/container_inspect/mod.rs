@@ -14,7 +14,7 @@ use crate::state::log::Settings;
 use crate::state::{Containers, Status};
 use crate::store::Store;
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Go's zero time, docker's "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -24,7 +24,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// Errors: `NotFound`; `Corrupt` for a damaged record.
 pub fn inspect(store: &Store, word: &str, size: bool) -> Result<Value> {
     let container = Containers::new(store.paths()).find(word)?;
-    let mut document = document(&container, &exec::sessions(&container));
+    let mut document = document(&container, &exec::sessions(&container), &|name| store.volume_data(name));
     if size && let Value::Object(map) = &mut document {
         let written = container_list::written_bytes(&container)?;
         let image = ImageSizes::load(store)?.of(&container).unwrap_or(0);
@@ -34,7 +34,8 @@ pub fn inspect(store: &Store, word: &str, size: bool) -> Result<Value> {
     Ok(document)
 }
 
-fn document(container: &Container, sessions: &[String]) -> Value {
+/// `volume` tells where a volume's files are.
+fn document(container: &Container, sessions: &[String], volume: &dyn Fn(&str) -> PathBuf) -> Value {
     let (record, options) = (&container.record, &container.record.options);
     let folder = &container.folder;
     let (path, arguments) = record.command.split_first().map_or(("", &[][..]), |(p, rest)| (p.as_str(), rest));
@@ -75,7 +76,7 @@ fn document(container: &Container, sessions: &[String]) -> Value {
             "Data": {"UpperDir": folder.join("upper"), "WorkDir": folder.join("work"), "MergedDir": folder.join("root")},
             "Name": "overlay",
         },
-        "Mounts": options.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "Mounts": options.mounts.iter().map(|m| mount(m, volume)).collect::<Vec<_>>(),
         "Dependencies": options.requires,
         "Config": config::config(container, image_name),
         "NetworkSettings": network_settings(network),
@@ -150,10 +151,10 @@ fn existing(folder: &Path, name: &str) -> String {
     if path.exists() { path.to_string_lossy().into_owned() } else { String::new() }
 }
 
-fn mount(mount: &Mount) -> Value {
+fn mount(mount: &Mount, volume: &dyn Fn(&str) -> PathBuf) -> Value {
     let (kind, source) = match &mount.kind {
         MountKind::Bind { source, .. } => ("bind", source.to_string_lossy().into_owned()),
-        MountKind::Volume { name } => ("volume", name.clone()),
+        MountKind::Volume { name } => ("volume", volume(name).to_string_lossy().into_owned()),
         MountKind::Tmpfs => ("tmpfs", String::new()),
         MountKind::Devpts => ("devpts", String::new()),
     };

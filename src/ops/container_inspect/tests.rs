@@ -231,7 +231,7 @@ fn container() -> Container {
 
 #[test]
 fn every_documented_key_is_there() {
-    let document = document(&container(), &[]);
+    let document = document(&container(), &[], &|name| name.into());
     for (object, keys) in DOCKER.iter().chain(&PODMAN) {
         let map = document.pointer(object).and_then(Value::as_object).unwrap();
         let missing: Vec<_> = keys.iter().filter(|k| !map.contains_key(**k)).collect();
@@ -243,7 +243,7 @@ fn every_documented_key_is_there() {
 fn the_document_says_what_is_so() {
     let mut c = container();
     let text = |c: &Container, pointer: &str| {
-        document(c, &["a".to_owned()][..usize::from(c.state.status.is_alive())])
+        document(c, &["a".to_owned()][..usize::from(c.state.status.is_alive())], &|name| name.into())
             .pointer(pointer)
             .cloned()
             .unwrap_or_default()

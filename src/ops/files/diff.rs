@@ -1,6 +1,6 @@
 //! `diff`: what a container changed of its image, or an image's last layer of those below, or one of two of the other.
 
-use super::{layers_of, places};
+use super::layers_of;
 use crate::base::progress::Progress;
 use crate::base::{Error, Kind, Result};
 use crate::ops::layers;
@@ -116,7 +116,7 @@ fn of_container(store: &Store, container: &Container, progress: &dyn Progress) -
 fn hidden(record: &ContainerRecord) -> HashSet<Vec<u8>> {
     let own = PLACES.iter().map(|p| p.as_bytes().to_vec());
     let mounts = record.options.mounts.iter().map(|m| m.target.trim_end_matches('/').as_bytes().to_vec());
-    own.chain(mounts).chain(places(record).into_iter().map(|p| p.target.into_bytes())).collect()
+    own.chain(mounts).collect()
 }
 
 fn of_image(store: &Store, word: &str, progress: &dyn Progress) -> Result<Side> {

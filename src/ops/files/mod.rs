@@ -13,7 +13,7 @@ pub mod import;
 mod locate;
 pub mod mount;
 
-use super::{layers, plan, start};
+use super::{layers, plan, start, volumes};
 use crate::base::progress::Progress;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::rootfs::assemble;
@@ -193,7 +193,7 @@ fn stopped(
     progress: &dyn Progress,
 ) -> Result<Way> {
     let root = root(store, record, folder, progress)?;
-    Ok(Way::Stopped { root, staging: folder.join("root"), places: places(record), _lock: lock })
+    Ok(Way::Stopped { root, staging: folder.join("root"), places: places(store, record)?, _lock: lock })
 }
 
 /// The layers of a container's image, lowest first.
@@ -218,15 +218,18 @@ fn root(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn P
     plan::image_root(store, stack, folder, &record.map, progress)
 }
 
-/// The host's files and folders in the container, the outer ones first.
-fn places(record: &ContainerRecord) -> Vec<Place> {
-    let place = |mount: &crate::spec::options::Mount| match &mount.kind {
-        MountKind::Bind { source, .. } => {
-            Some(Place { source: source.clone(), target: mount.target.clone(), read_only: mount.read_only })
-        }
-        _ => None,
+/// The host's files and folders, and the volumes, in the container, the outer ones first.
+fn places(store: &Store, record: &ContainerRecord) -> Result<Vec<Place>> {
+    let volumes = volumes::places(store, &record.options, true)?;
+    let place = |mount: &crate::spec::options::Mount| {
+        let source = match &mount.kind {
+            MountKind::Bind { source, .. } => Some(source.clone()),
+            MountKind::Volume { .. } => volumes.get(&mount.target).cloned(),
+            MountKind::Tmpfs | MountKind::Devpts => None,
+        };
+        source.map(|source| Place { source, target: mount.target.clone(), read_only: mount.read_only })
     };
     let mut places: Vec<Place> = record.options.mounts.iter().filter_map(place).collect();
     places.sort_by_key(|p| p.target.matches('/').count());
-    places
+    Ok(places)
 }

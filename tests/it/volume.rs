@@ -1,0 +1,506 @@
+//! Volumes: named ones stay, others go with their container, and both begin with what the image has at their place.
+
+use crate::kill::rounds;
+use crate::store::settle;
+use crate::support::layer::Kind;
+use crate::support::{Entry, ImageBuilder, Layer, Podman, Run, Sandbox, base_layer};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    sandbox
+}
+
+/// An image with a folder that belongs to its user 33, a volume at it, and a link to it.
+fn load(sandbox: &Sandbox) {
+    let layer = Layer::new()
+        .file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34::/srv:/bin/sh\n")
+        .dir("srv/", 0o755)
+        .entry(Entry::new("srv/data/", Kind::Dir).mode(0o2750).owner(33, 34))
+        .entry(Entry::new("srv/data/seed", Kind::File(b"seed\n".to_vec())).mode(0o640).owner(33, 34))
+        .dir("srv/data/deep/", 0o755)
+        .hardlink("srv/data/deep/seed", "srv/data/seed")
+        .symlink("srv/link", "/srv/data")
+        .symlink("srv/out", "../../../../../../../../../../tmp");
+    let image = ImageBuilder::new()
+        .layer(&base_layer())
+        .layer(&layer)
+        .config("Volumes", json!({"/srv/data": {}}))
+        .config("User", json!("www"))
+        .build();
+    let archive = sandbox.path("image.tar");
+    image.write_docker_archive(&archive, &["app:1"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    std::fs::remove_file(archive).unwrap();
+}
+
+fn run(sandbox: &Sandbox, flags: &str, image: &str, script: &str) -> Run {
+    let words = flags.split_whitespace();
+    sandbox.runr(["run", "--rm", "--network", "none"]).args(words).args([image, "sh", "-c", script])
+}
+
+fn names(sandbox: &Sandbox) -> Vec<String> {
+    sandbox.line("volume ls -q").output().ok().lines().map(str::to_owned).collect()
+}
+
+fn files(sandbox: &Sandbox, volume: &str) -> Vec<String> {
+    let folder = std::fs::read_dir(sandbox.store().join("volumes").join(volume)).unwrap();
+    let mut names: Vec<String> = folder.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_named_volume_outlives_its_containers() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    run(&sandbox, "-v data:/d", "busybox", "echo kept >/d/file").output().ok();
+    assert_eq!(run(&sandbox, "-v data:/d:ro", "busybox", "cat /d/file").output().ok(), "kept\n");
+    let mount = "--mount type=volume,src=data,dst=/e,readonly";
+    assert_eq!(
+        run(&sandbox, mount, "busybox", "cat /e/file; touch /e/x 2>/dev/null || echo ro").output().ok(),
+        "kept\nro\n"
+    );
+    assert_eq!(sandbox.line("volume ls").output().ok(), "DRIVER    VOLUME NAME\nlocal     data\n");
+    let shown = sandbox.line("volume inspect data").output().ok();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let data = sandbox.store().join("volumes/data/_data");
+    assert_eq!(
+        (shown[0]["Name"].as_str(), shown[0]["Driver"].as_str(), shown[0]["Scope"].as_str()),
+        (Some("data"), Some("local"), Some("local"))
+    );
+    assert_eq!(shown[0]["Mountpoint"].as_str().unwrap(), data.to_str().unwrap());
+    assert_eq!(std::fs::read_to_string(data.join("file")).unwrap(), "kept\n");
+    // `inspect` finds it, too; a container of this name would come first.
+    assert_eq!(sandbox.line("inspect -f {{.Mountpoint}} data").output().ok().trim(), data.to_str().unwrap());
+    assert_eq!(sandbox.line("inspect --type volume -f {{.Name}} data").output().ok(), "data\n");
+    sandbox.line("volume exists data").output().ok();
+    sandbox.line("volume exists other").output().exits(1);
+
+    sandbox.line("create --name c -v data:/d busybox").output().ok();
+    let id = sandbox.runr(["inspect", "-f", "{{slice .Id 0 12}}", "c"]).output().ok();
+    let id = id.trim();
+    let e = sandbox.line("volume rm data").output().fails(2);
+    assert_eq!(
+        e,
+        format!(
+            "runr: cannot remove volume `data`: container `{id}` uses it\nhint: remove what uses it first: `runr rm {id}`\n"
+        )
+    );
+    sandbox.line("volume rm -f data").output().fails(2);
+    let mounts = sandbox.runr([
+        "inspect",
+        "-f",
+        "{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}} {{.RW}}{{end}} {{.HostConfig.Binds}}",
+        "c",
+    ]);
+    assert_eq!(mounts.output().ok(), "volume data /d true [data:/d]\n");
+    assert_eq!(sandbox.line("ps -a --format {{.Names}} --filter volume=data").output().ok(), "c\n");
+    // What has a name stays with `-v`.
+    sandbox.line("rm -v c").output().ok();
+    assert_eq!(sandbox.line("volume rm data").output().ok(), "data\n");
+    assert_eq!(sandbox.line("volume rm data").output().fails(1), "runr: no such volume: data\n");
+    assert_eq!(sandbox.line("volume rm -f data").output().ok(), "");
+    assert!(names(&sandbox).is_empty() && !data.exists());
+}
+
+#[test]
+fn a_volume_begins_with_what_the_image_has_there() {
+    need!(userns, shell, subids);
+    let sandbox = sandbox();
+    load(&sandbox);
+    let look = "stat -c '%n %u:%g %a %h' /v /v/seed /v/deep/seed; cat /v/seed; touch /v/new";
+    let begins = "/v 33:34 2750 3\n/v/seed 33:34 640 2\n/v/deep/seed 33:34 640 2\nseed\n";
+    let look_at = |target: &str| look.replace("/v", target);
+    let begins_at = |target: &str| begins.replace("/v", target);
+    assert_eq!(run(&sandbox, "-v one:/srv/data", "app:1", &look_at("/srv/data")).output().ok(), begins_at("/srv/data"));
+    // At a link in the image the volume is where that leads to.
+    assert_eq!(run(&sandbox, "-v two:/srv/link", "app:1", &look_at("/srv/data")).output().ok(), begins_at("/srv/data"));
+    // What it holds stays, with whatever image.
+    let out = run(&sandbox, "-u 0 -v one:/etc", "app:1", "ls /etc | tr '\\n' ' '").output().ok();
+    assert_eq!(out, "deep hostname hosts new resolv.conf seed ");
+    // Only the place.
+    let out =
+        run(&sandbox, "-v three:/srv/data:nocopy", "app:1", "ls /srv/data; stat -c '%u:%g %a' /srv/data").output();
+    assert_eq!(out.ok(), "33:34 2750\n");
+    // Nothing there: it belongs to who runs.
+    let out = run(&sandbox, "-v four:/none", "app:1", "stat -c '%u:%g %a' /none; touch /none/x").output();
+    assert_eq!(out.ok(), "33:34 755\n");
+    let out = run(&sandbox, "-v five:/none -u 7:8", "app:1", "stat -c '%u:%g %a' /none").output();
+    assert_eq!(out.ok(), "7:8 755\n");
+    // A link that leads out of the image leads nowhere.
+    let out = run(&sandbox, "-u 0 -v six:/srv/out", "app:1", "ls -A /tmp | wc -l").output();
+    assert_eq!(out.ok(), "0\n");
+    // What somebody put there before the first container is kept, and nothing added.
+    sandbox.line("volume create seven").output().ok();
+    std::fs::write(sandbox.store().join("volumes/seven/_data/mine"), "").unwrap();
+    assert_eq!(run(&sandbox, "-u 0 -v seven:/srv/data", "app:1", "ls /srv/data").output().ok(), "mine\n");
+    // Emptied by its containers, it stays empty.
+    run(&sandbox, "-u 0 -v one:/srv/data", "app:1", "rm -r /srv/data/*").output().ok();
+    assert_eq!(run(&sandbox, "-v one:/srv/data", "app:1", "ls /srv/data").output().ok(), "");
+}
+
+#[test]
+fn user_namespaces_of_other_kinds_fill_volumes_as_well() {
+    need!(userns, shell, subids, not_root);
+    let sandbox = sandbox();
+    load(&sandbox);
+    for (name, mode) in [("a", "nomap"), ("b", "keep-id")] {
+        let flags = format!("--userns {mode} -u www -v {name}:/srv/data");
+        let out =
+            run(&sandbox, &flags, "app:1", "stat -c '%u:%g' /srv/data /srv/data/seed; touch /srv/data/x").output();
+        assert_eq!(out.ok(), "33:34\n33:34\n", "{mode}");
+        let flags = format!("--userns {mode} -u 44:45 -v {name}2:/none");
+        assert_eq!(
+            run(&sandbox, &flags, "app:1", "stat -c '%u:%g' /none; touch /none/x").output().ok(),
+            "44:45\n",
+            "{mode}"
+        );
+    }
+}
+
+#[test]
+fn volumes_of_the_image_keep_their_files_as_long_as_the_container_is_there() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let image = ImageBuilder::new()
+        .layer(&base_layer())
+        .layer(&Layer::new().dir("data/", 0o755).file("data/seed", "seed\n"))
+        .config("Volumes", json!({"/data/": {}}))
+        .build();
+    let archive = sandbox.path("image.tar");
+    image.write_docker_archive(&archive, &["db:1"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    let count = "cat /data/seed; echo x >>/data/count; wc -l </data/count";
+    sandbox.runr(["create", "--name", "db", "--network", "none", "db:1", "sh", "-c", count]).output().ok();
+    for times in 1..=3 {
+        assert_eq!(sandbox.line("start -a db").output().ok(), format!("seed\n{times}\n"));
+    }
+    let [volume] = &names(&sandbox)[..] else { panic!("{:?}", names(&sandbox)) };
+    let mount = sandbox.line("inspect -f {{json(index(.Mounts)0)}} db").output();
+    let mount: Value = serde_json::from_str(&mount.ok()).unwrap();
+    assert_eq!(
+        (&mount["Type"], mount["Name"].as_str(), &mount["Destination"]),
+        (&json!("volume"), Some(&volume[..]), &json!("/data"))
+    );
+    assert_eq!(sandbox.line("inspect -f {{.HostConfig.Binds}} db").output().ok(), "[]\n");
+    // Files are copied in and out where the container has them.
+    sandbox.line("cp db:/data/count count").cwd(sandbox.dir()).output().ok();
+    assert_eq!(std::fs::read_to_string(sandbox.path("count")).unwrap(), "x\nx\nx\n");
+    sandbox.line("cp count db:/data/copy").cwd(sandbox.dir()).output().ok();
+    let data = sandbox.store().join("volumes").join(volume).join("_data");
+    assert!(data.join("copy").exists());
+    // They are nothing that the container changed in its own files.
+    assert!(!sandbox.line("diff db").output().ok().contains("count"));
+    let exported = sandbox.sh("runr export db | tar t").output().ok();
+    assert!(exported.contains("data/") && !exported.contains("data/count"), "{exported}");
+    sandbox.line("rm -v db").output().ok();
+    assert!(names(&sandbox).is_empty() && !data.exists());
+    // The other ways to have them.
+    let out = |mode: &str| {
+        run(
+            &sandbox,
+            &format!("--image-volume {mode}"),
+            "db:1",
+            "cat /data/seed; grep -c ' /data ' /proc/self/mounts; grep ' /data ' /proc/self/mounts | cut -d' ' -f3",
+        )
+    };
+    assert_eq!(out("ignore").output().exits(0), "seed\n0\n");
+    assert_eq!(out("tmpfs").output().ok(), "seed\n1\ntmpfs\n");
+    assert!(out("anonymous").output().ok().starts_with("seed\n1\n") && names(&sandbox).is_empty());
+    assert!(out("bind").output().ok().starts_with("seed\n1\n") && names(&sandbox).is_empty());
+}
+
+#[test]
+fn volumes_without_a_name_go_with_the_last_container() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    run(&sandbox, "-v /one -v data:/two", "busybox", "touch /one/x /two/x").output().ok();
+    assert_eq!(names(&sandbox), ["data"]);
+    // Without -v they stay; prune finds them.
+    sandbox.line("create --name a -v /one busybox").output().ok();
+    sandbox.line("create --name b --volumes-from a busybox").output().ok();
+    sandbox.line("rm -v a").output().ok();
+    assert_eq!(names(&sandbox).len(), 2, "b still uses it");
+    sandbox.line("rm b").output().ok();
+    assert_eq!(names(&sandbox).len(), 2);
+    let dangling = sandbox.line("volume ls -q --filter dangling=true --filter anonymous=true").output().ok();
+    assert_eq!(dangling.lines().count(), 1);
+    let out = sandbox.line("volume prune -f").output().ok();
+    assert_eq!(out, format!("Deleted Volumes:\n{dangling}\nTotal reclaimed space: 0B\n"));
+    assert_eq!(names(&sandbox), ["data"]);
+    // A container that never came to be leaves none.
+    sandbox.line("create --name c busybox").output().ok();
+    sandbox.line("create --name c -v /one busybox").output().exits(125);
+    assert_eq!(names(&sandbox), ["data"]);
+    sandbox.line("rm c").output().ok();
+    // A command that can't be executed.
+    sandbox.line("run --rm --network none -v /one busybox /none").output().exits(127);
+    // A running one, removed by force.
+    sandbox.line("run -d --network none --name d -v /one busybox sleep 100").output().ok();
+    sandbox.line("rm -f d").output().ok();
+    assert_eq!(names(&sandbox).len(), 2, "without -v it stays");
+    sandbox.line("run -d --network none --name d -v /one busybox sleep 100").output().ok();
+    sandbox.line("rm -fv d").output().ok();
+    assert_eq!(names(&sandbox).len(), 2);
+    sandbox.line("run -d --rm --network none --name d -v /one busybox sleep 100").output().ok();
+    sandbox.line("rm -f d").output().ok();
+    assert_eq!(names(&sandbox).len(), 2);
+    let out = sandbox.line("system prune -f --volumes").output().ok();
+    assert!(out.contains("Deleted Volumes:\n") && names(&sandbox) == ["data"], "{out}");
+    sandbox.line("volume prune -f --all").output().ok();
+    assert!(names(&sandbox).is_empty());
+}
+
+#[test]
+fn a_container_whose_monitor_was_killed_takes_its_volumes_along() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("run -d --rm --network none --name c -v /one busybox sleep 100").output().ok();
+    let state = std::fs::read_dir(sandbox.store().join("containers")).unwrap().next().unwrap().unwrap().path();
+    let state: Value = serde_json::from_slice(&std::fs::read(state.join("state.json")).unwrap()).unwrap();
+    let monitor = i32::try_from(state["monitor"]["pid"].as_i64().unwrap()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(monitor), nix::sys::signal::Signal::SIGKILL).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(sandbox.line("ps -aq").output().ok(), "");
+    assert!(names(&sandbox).is_empty());
+}
+
+#[test]
+fn volumes_are_made_by_hand_too() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    assert_eq!(sandbox.line("volume create --label a=1 -l b one").output().ok(), "one\n");
+    // As docker has it, making it again changes nothing.
+    assert_eq!(sandbox.line("volume create --label a=2 one").output().ok(), "one\n");
+    let generated = sandbox.line("volume create").output().ok();
+    assert_eq!(generated.trim().len(), 64);
+    assert_eq!(
+        sandbox
+            .runr(["volume", "inspect", "-f", "{{.Labels}} {{index .Labels \"a\"}} {{.Options}}", "one"])
+            .output()
+            .ok(),
+        "map[a:1 b:] 1 map[]\n"
+    );
+    assert_eq!(sandbox.line("volume ls -q -f label=a=1").output().ok(), "one\n");
+    assert_eq!(sandbox.line("volume ls -q -f label=a=2").output().ok(), "");
+    assert_eq!(sandbox.line("volume ls -q -f name=^o").output().ok(), "one\n");
+    assert_eq!(sandbox.line("volume ls --format {{.Name}}={{.Labels}} -f name=one").output().ok(), "one=a=1,b=\n");
+    let row: Value = serde_json::from_str(&sandbox.line("volume ls --format json -f name=one").output().ok()).unwrap();
+    assert_eq!(
+        (row["Driver"].as_str(), row["Name"].as_str(), row["Links"].as_str()),
+        (Some("local"), Some("one"), Some("N/A"))
+    );
+    // A beginning that fits one is enough.
+    assert_eq!(sandbox.line("volume rm on").output().ok(), "one\n");
+    sandbox.line("volume rm -a").output().ok();
+    let folder = sandbox.path("mine");
+    std::fs::create_dir(&folder).unwrap();
+    let device = format!("device={}", folder.display());
+    sandbox.runr(["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", &device, "mine"]).output().ok();
+    run(&sandbox, "-v mine:/d", "busybox", "touch /d/x").output().ok();
+    assert!(folder.join("x").exists());
+    sandbox.line("volume rm mine").output().ok();
+    assert!(folder.join("x").exists(), "the folder is the user's");
+    for (line, message) in [
+        ("volume create a/b", "`a/b` is no volume name"),
+        ("volume create .", "`.` is no volume name"),
+        ("volume create -d nfs a", "volume driver `nfs`: there are no plugins"),
+        ("volume create -o type=nfs a", "volume option `type=nfs`: a volume is a folder of runr's or of yours"),
+        ("volume create -o size=1g a", "invalid volume option `size`: use type, o or device"),
+        ("volume create -o o=bind -o device=/none a", "volume option `device=/none`: no such folder"),
+        ("volume create -o o=bind a", "the volume's options name no folder"),
+        ("volume inspect a", "no such volume: a"),
+        ("volume ls -f shiny=1", "invalid filter `shiny`"),
+    ] {
+        let e = sandbox.line(line).output().fails(125);
+        assert_eq!(e.lines().next().unwrap(), format!("runr: {message}"), "{line}");
+    }
+    assert!(names(&sandbox).is_empty());
+}
+
+#[test]
+fn a_volume_that_is_gone_or_damaged_is_told() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("create --name c --network none -v data:/d busybox true").output().ok();
+    let folder = sandbox.store().join("volumes/data");
+    std::fs::write(folder.join("volume.json"), "").unwrap();
+    let out = sandbox.line("volume ls").output();
+    assert!(out.stdout.contains("data") && out.stderr.contains("volume `data` is damaged"), "{out:?}");
+    let e = sandbox.line("start c").output().fails(125);
+    assert!(e.contains("volume `data` is damaged: "), "{e}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let e = sandbox.line("start c").output().fails(125);
+    assert!(
+        e.ends_with("volume `data` of the container is gone\nhint: make a new one: `runr volume create data`\n"),
+        "{e}"
+    );
+    sandbox.line("volume create data").output().ok();
+    sandbox.line("start -a c").output().ok();
+    sandbox.line("rm c").output().ok();
+    std::fs::write(folder.join("volume.json"), "{").unwrap();
+    assert_eq!(sandbox.line("volume rm data").output().ok(), "data\n");
+}
+
+#[test]
+fn room_and_events_of_volumes_are_told() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    run(&sandbox, "-v data:/d", "busybox", "head -c 10000 /dev/zero >/d/x; chmod 0 /d").output().ok();
+    sandbox.line("create --name c -v used:/d busybox").output().ok();
+    let df = sandbox.line("system df --format json").output().ok();
+    let row: Value =
+        df.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).find(|r| r["Type"] == "Local Volumes").unwrap();
+    assert_eq!(
+        (row["TotalCount"].as_str(), row["Active"].as_str(), row["RawReclaimable"].as_u64()),
+        (Some("2"), Some("1"), Some(10_000))
+    );
+    let verbose: Value = serde_json::from_str(&sandbox.line("system df -v --format json").output().ok()).unwrap();
+    assert_eq!(verbose["Volumes"][0], json!({"Name": "data", "VolumeName": "data", "Links": "0", "Size": "10kB"}));
+    let out = sandbox.line("volume prune -a -f").output().ok();
+    assert_eq!(out, "Deleted Volumes:\ndata\n\nTotal reclaimed space: 10kB\n");
+    sandbox.line("rm c").output().ok();
+    let events =
+        sandbox.runr(["events", "--stream=false", "--filter", "type=volume", "--format", "{{.Action}} {{.Name}}"]);
+    let events = events.output().ok();
+    for line in ["create data", "create used", "destroy data", "prune "] {
+        assert!(events.lines().any(|l| l.trim_end() == line.trim_end()), "{line}: {events}");
+    }
+    sandbox.line("system reset -f").output().ok();
+    assert!(!sandbox.store().join("volumes").exists());
+}
+
+#[test]
+fn many_containers_begin_with_one_volume_at_once() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let image = ImageBuilder::new()
+        .layer(&base_layer())
+        .layer(&(0..200).fold(Layer::new().dir("data/", 0o755), |l, n| l.file(format!("data/{n}"), "x")))
+        .build();
+    let archive = sandbox.path("image.tar");
+    image.write_docker_archive(&archive, &["many:1"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    for round in 0..4 {
+        let all: Vec<_> = (0..25)
+            .map(|n| {
+                run(&sandbox, "-v shared:/data", "many:1", &format!("ls /data | grep -vc n; touch /data/n{n}")).spawn()
+            })
+            .collect();
+        for one in all {
+            assert_eq!(one.wait().ok(), "200\n", "round {round}");
+        }
+        assert_eq!(files(&sandbox, "shared"), ["_data", "lock", "volume.json"]);
+        sandbox.line("volume rm shared").output().ok();
+    }
+}
+
+#[test]
+fn a_volume_does_not_go_from_under_a_container() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let rounds = rounds(40);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (stop, sandbox) = (&stop, &sandbox);
+    std::thread::scope(|scope| {
+        let remover = scope.spawn(move || {
+            let mut removed = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let out = sandbox.line("volume rm v").output();
+                assert!([0, 1, 2].contains(&out.code()), "{out:?}");
+                removed += u32::from(out.code() == 0);
+            }
+            removed
+        });
+        for round in 0..rounds {
+            let out = run(sandbox, "-v v:/d", "busybox", "touch /d/x && ls /d").output();
+            assert_eq!((out.code(), out.stdout.as_str()), (0, "x\n"), "round {round}: {}", out.stderr);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(remover.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn a_copy_may_be_killed_at_any_moment() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let image = ImageBuilder::new()
+        .layer(&base_layer())
+        .layer(&(0..300).fold(Layer::new().dir("data/", 0o755), |l, n| l.file(format!("data/{n}"), "x")))
+        .config("Volumes", json!({"/data": {}}))
+        .build();
+    let archive = sandbox.path("image.tar");
+    image.write_docker_archive(&archive, &["many:1"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    for round in 0..rounds(40) {
+        let child = run(&sandbox, "-v v:/data", "many:1", "true").spawn();
+        std::thread::sleep(Duration::from_micros(u64::from(round % 40) * 400));
+        child.signal(nix::sys::signal::Signal::SIGKILL);
+        drop(child.wait());
+        assert_eq!(run(&sandbox, "-v v:/data", "many:1", "ls /data | wc -l").output().ok(), "300\n", "round {round}");
+        // Whatever was killed, nothing of it is left in the volume.
+        assert_eq!(files(&sandbox, "v"), ["_data", "lock", "volume.json"], "round {round}");
+        sandbox.line("ps -a").output().ok();
+        sandbox.line("rm -fa").output().ok();
+        sandbox.line("volume rm v").output().ok();
+    }
+    settle(&sandbox);
+    let unwanted: Vec<String> = sandbox.leftovers().into_iter().filter(|n| n.contains("volume")).collect();
+    // Half-made ones are swept after an hour.
+    assert!(unwanted.iter().all(|name| name.starts_with(".new.volume")), "{unwanted:?}");
+    for name in unwanted {
+        sandbox.remove_tree(&sandbox.store().join("tmp").join(name));
+    }
+}
+
+#[test]
+fn volumes_begin_as_podmans() {
+    need!(userns, overlay, shell, not_root, subids, tool("podman"), tool("runc"));
+    let sandbox = sandbox();
+    load(&sandbox);
+    let Some(podman) = Podman::start(&sandbox) else { return };
+    if !podman.runs() {
+        return;
+    }
+    let archive = sandbox.path("again.tar");
+    let layer = Layer::new()
+        .dir("srv/", 0o755)
+        .entry(Entry::new("srv/data/", Kind::Dir).mode(0o2750).owner(33, 34))
+        .entry(Entry::new("srv/data/seed", Kind::File(b"seed\n".to_vec())).mode(0o640).owner(33, 34));
+    let image =
+        ImageBuilder::new().layer(&base_layer()).layer(&layer).config("Volumes", json!({"/srv/data": {}})).build();
+    image.write_docker_archive(&archive, &["vol:1"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    podman.command(&["load", "-q", "-i", archive.to_str().unwrap()]).output().ok();
+    let look = "stat -c '%n %u:%g %a' /srv/data /srv/data/* /none 2>/dev/null; ls /srv/data | wc -l";
+    for flags in [
+        "-v a1:/srv/data",
+        "-v a2:/srv/data:nocopy",
+        "-v a3:/none",
+        "-v a4:/none -u 7:8",
+        "-u 7 -v a5:/srv/data",
+        "",
+        "--image-volume ignore",
+        "--mount type=volume,src=a6,dst=/srv/data",
+        "--mount type=volume,dst=/none",
+        "-v /none",
+    ] {
+        let mut words = vec!["run", "--rm", "--network", "none"];
+        words.extend(flags.split_whitespace());
+        words.extend(["vol:1", "sh", "-c", look]);
+        let (ours, theirs) = (sandbox.runr(&words).output(), podman.command(&words).output());
+        assert_eq!((ours.code(), ours.stdout), (theirs.code(), theirs.stdout), "{flags}");
+    }
+    let (ours, theirs) =
+        (sandbox.line("volume ls -q").output().ok(), podman.command(&["volume", "ls", "-q"]).output().ok());
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(ours), sorted(theirs));
+}
