@@ -221,6 +221,7 @@ fn containers(store: &Store, fits: fn(Status) -> bool) -> Vec<String> {
         Entry::Good(container) => fits(container.state.status).then(|| container.record.name.clone()),
         // What is damaged can be removed.
         Entry::Damaged { id, .. } => fits(Status::Exited).then_some(id),
+        Entry::Newer { .. } => None,
     };
     entries.into_iter().filter_map(name).collect()
 }

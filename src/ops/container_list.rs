@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Every container, newest first; damaged ones last.
+/// Every container, newest first; those that can't be read last.
 pub fn all(store: &Store) -> Result<Vec<Entry>> {
     Ok(ordered(containers::list(store)?))
 }
@@ -20,9 +20,7 @@ pub fn all(store: &Store) -> Result<Vec<Entry>> {
 /// Those that run, newest first. Not everything is read of the others, so that not every damaged one is noticed.
 pub fn alive(store: &Store) -> Result<Vec<Entry>> {
     let mut entries = containers::list_alive(store)?;
-    entries.retain(|entry| {
-        matches!(entry, Entry::Damaged { .. }) || matches!(entry, Entry::Good(c) if c.state.status.is_running())
-    });
+    entries.retain(|entry| if let Entry::Good(container) = entry { container.state.status.is_running() } else { true });
     Ok(ordered(entries))
 }
 
@@ -30,7 +28,7 @@ fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
     // Times are RFC 3339 in UTC with a fraction of any length: compared as times, not as text.
     let key = |entry: &Entry| match entry {
         Entry::Good(c) => (0, c.record.created.parse::<jiff::Timestamp>().ok(), c.record.id.clone()),
-        Entry::Damaged { id, .. } => (1, None, id.clone()),
+        Entry::Damaged { id, .. } | Entry::Newer { id, .. } => (1, None, id.clone()),
     };
     entries.sort_by_cached_key(|entry| {
         let (damaged, created, id) = key(entry);
@@ -40,7 +38,7 @@ fn ordered(mut entries: Vec<Entry>) -> Vec<Entry> {
 }
 
 /// The name under which a container with an unreadable record can still be called.
-pub fn name_of_damaged(store: &Store, id: &str) -> Option<String> {
+pub fn name_of_unreadable(store: &Store, id: &str) -> Option<String> {
     let entries = std::fs::read_dir(store.paths().names()).ok()?.flatten();
     let names = entries.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| !n.starts_with('.'));
     let all = Containers::new(store.paths());

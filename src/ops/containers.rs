@@ -33,7 +33,7 @@ pub fn image_users(store: &Store) -> Result<ImageUsers> {
     for entry in all.list()? {
         match entry {
             Entry::Good(container) => found.users.extend(image_user(&container.record, is_running(&container))),
-            Entry::Damaged { id, .. } => match all.record(&id) {
+            Entry::Damaged { id, .. } | Entry::Newer { id, .. } => match all.record(&id) {
                 Ok(record) => {
                     let running = containers::is_running(&store.paths().container(&id)).unwrap_or(true);
                     found.users.extend(image_user(&record, running));

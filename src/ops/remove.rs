@@ -9,6 +9,7 @@ use crate::base::{Doing, Error, Kind, Result, fsx, units};
 use crate::spec::ContainerOptions;
 use crate::state::containers::{self, short};
 use crate::state::events::{self, Event, Topic};
+use crate::state::format;
 use crate::state::record::ProcessIdentity;
 use crate::state::{ContainerRecord, Containers, Entry};
 use crate::store::{Store, trash};
@@ -86,8 +87,8 @@ struct Named<'a> {
 enum Step {
     /// Nothing runs; the lock is ours.
     Locked(File),
-    /// Its monitor was asked to end and remove it.
-    Asked(Channel),
+    /// Its monitor was asked to end and remove it, and is this process, if that is known already.
+    Asked(Channel, Option<ProcessIdentity>),
     /// Another word meant the same container.
     Same,
 }
@@ -114,7 +115,7 @@ fn remove_some<'a>(
             let lock = match step {
                 Step::Same => return Ok(id),
                 Step::Locked(lock) => Some(lock),
-                Step::Asked(channel) => finish(store, &id, &channel, options)?,
+                Step::Asked(channel, monitor) => finish(store, &id, &channel, monitor, options)?,
             };
             if let Some(_lock) = lock {
                 trash.extend(retire(store, &id)?);
@@ -133,34 +134,46 @@ fn begin(store: &Store, named: Named<'_>, options: RemoveOptions, seen: &mut Vec
         return Ok((id, Step::Same));
     }
     let folder = store.paths().container(&id);
+    let monitor = if options.force { monitor_of(store, &id) } else { None };
     if options.force {
-        end_stopped_monitor(store, &id);
+        end_if_stopped(monitor.as_ref());
+    } else {
+        refuse_newer(store, &id)?;
     }
     let mut step = begin_one(store, &folder, word, &id, options);
     // It was stopped a moment ago, or is about to be: a SIGSTOP takes its time to arrive on a busy machine.
-    if step.is_err() && options.force && end_stopped_monitor(store, &id) {
+    if step.is_err() && options.force && end_if_stopped(monitor_of(store, &id).as_ref()) {
         step = wait_for_lock(&folder).map(Step::Locked);
+    }
+    if let Ok(Step::Asked(_, of)) = &mut step {
+        *of = monitor;
     }
     let step = step.map_err(|e| gone(e, word))?;
     seen.push(id.clone());
     Ok((id, step))
 }
 
-/// A monitor that somebody stopped would be waited for in vain. What it leaves is found by its record. False when it is not
-/// stopped.
-fn end_stopped_monitor(store: &Store, id: &str) -> bool {
-    let monitor = monitor_of(store, id).filter(ProcessIdentity::is_stopped);
-    monitor.inspect(kill).is_some()
+/// What a newer runr made is whole, whatever this one makes of it: only force removes it.
+fn refuse_newer(store: &Store, id: &str) -> Result<()> {
+    let all = Containers::new(store.paths());
+    let unread = all.record(id).err().or_else(|| all.state(id).err());
+    unread.filter(format::is_newer).map_or(Ok(()), Err)
 }
 
-/// One that has executed nothing yet needs no force.
+/// A monitor that somebody stopped would be waited for in vain. What it leaves is found by its record. False when it is not
+/// stopped.
+fn end_if_stopped(monitor: Option<&ProcessIdentity>) -> bool {
+    monitor.filter(|monitor| monitor.is_stopped()).inspect(|monitor| kill(monitor)).is_some()
+}
+
+/// One that has executed nothing yet needs no force. Its monitor was just heard, so that the state holds.
 fn is_initialized(store: &Store, id: &str) -> bool {
-    let container = Containers::new(store.paths()).load(id);
-    container.is_ok_and(|container| container.state.status == crate::state::Status::Initialized)
+    let state = Containers::new(store.paths()).state(id);
+    state.is_ok_and(|state| state.status == crate::state::Status::Initialized)
 }
 
 fn monitor_of(store: &Store, id: &str) -> Option<ProcessIdentity> {
-    Containers::new(store.paths()).load(id).ok()?.state.monitor
+    Containers::new(store.paths()).state(id).ok()?.monitor
 }
 
 fn begin_one(store: &Store, folder: &Path, word: &str, id: &str, options: RemoveOptions) -> Result<Step> {
@@ -175,7 +188,7 @@ fn begin_one(store: &Store, folder: &Path, word: &str, id: &str, options: Remove
                 Some(seconds) => (None, seconds),
             };
             channel.send(&Request::Stop { signal, timeout_seconds: Some(seconds), remove: true }, &[])?;
-            Ok(Step::Asked(channel))
+            Ok(Step::Asked(channel, None))
         }
         // Whoever had the lock was no monitor: another command that looked after it, or its end came meanwhile.
         None => wait_for_lock(folder).map(Step::Locked),
@@ -183,13 +196,19 @@ fn begin_one(store: &Store, folder: &Path, word: &str, id: &str, options: Remove
 }
 
 /// Waits for the end of a container whose monitor was asked; its lock if the monitor left the removal to us.
-fn finish(store: &Store, id: &str, channel: &Channel, options: RemoveOptions) -> Result<Option<File>> {
+fn finish(
+    store: &Store,
+    id: &str,
+    channel: &Channel,
+    monitor: Option<ProcessIdentity>,
+    options: RemoveOptions,
+) -> Result<Option<File>> {
     let folder = store.paths().container(id);
     let patience = match options.stop_seconds {
         Some(seconds) if seconds < 0 => None,
         seconds => Some(seconds.unwrap_or(0).saturating_add(PATIENCE_SECONDS)),
     };
-    let monitor = monitor_of(store, id);
+    let monitor = monitor.or_else(|| monitor_of(store, id));
     if hears_the_end(channel, patience, monitor.as_ref())? {
         // An older monitor does not know of removing.
         return match wait_for_lock(&folder) {
@@ -261,8 +280,8 @@ fn retire(store: &Store, id: &str) -> Result<Option<Trash>> {
     if folder.symlink_metadata().is_err() {
         return Ok(None);
     }
-    if let Ok(container) = all.load(id) {
-        orphans::kill_leftovers(&container.state);
+    if let Ok(state) = all.state(id) {
+        orphans::kill_leftovers(&state);
     }
     let record = all.record(id);
     let map = record.as_ref().ok().map(|record| record.map.clone());
@@ -287,7 +306,7 @@ fn retire(store: &Store, id: &str) -> Result<Option<Trash>> {
     Ok(trash)
 }
 
-fn drop_names(all: &Containers, id: &str, record: &Result<ContainerRecord>) -> Result<()> {
+fn drop_names(all: &Containers, id: &str, record: &Result<Box<ContainerRecord>>) -> Result<()> {
     match record {
         Ok(record) => all.drop_name(&record.name, id).map(drop),
         // Its record is unreadable, so the names say whose they are.

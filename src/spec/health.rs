@@ -10,7 +10,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// `--health-*`: what differs from the image's health check. Times are nanoseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct HealthOptions {
     /// `--no-healthcheck`.
     pub disabled: bool,

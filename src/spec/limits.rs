@@ -13,7 +13,7 @@ pub const CPU_PERIOD: u64 = 100_000;
 
 /// What `run`, `create` and `update` can limit. Unset is no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// `--memory`: bytes; 0 is none.
     pub memory: Option<u64>,
@@ -53,6 +53,7 @@ pub struct Limits {
 
 /// A number for one block device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DeviceRate {
     /// Its node, such as `/dev/sda`.
     pub device: PathBuf,
@@ -62,7 +63,7 @@ pub struct DeviceRate {
 
 /// Where the container's cgroup is, and whether it has one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct CgroupOptions {
     /// `--cgroup-parent`: a path below the cgroup2 mount, or a slice of systemd's.
     pub parent: Option<String>,

@@ -1,5 +1,6 @@
 //! What a user can ask of a container, parsed and checked, before an image or the machine is looked at. Stored in the
-//! container's `config.json`; new fields need `serde(default)`, so that a newer runr reads an older one's records.
+//! container's `config.json`; new fields need `serde(default)`, so that a newer runr reads an older one's records. An older one
+//! refuses a field that it does not know: see `state::format`.
 
 use super::health::HealthOptions;
 use super::limits::{CgroupOptions, Limits};
@@ -254,7 +255,7 @@ pub enum Personality {
 
 /// What is added to the image's /etc/passwd and /etc/group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct AccountOptions {
     /// `--passwd=false`: nothing.
     pub off: bool,
@@ -268,6 +269,7 @@ pub struct AccountOptions {
 
 /// One mount, from whichever flag it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mount {
     /// What is mounted.
     pub kind: MountKind,
@@ -281,7 +283,7 @@ pub struct Mount {
 
 /// What a [`Mount`] mounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum MountKind {
     /// A file or folder of the host, absolute.
     Bind {
@@ -303,7 +305,7 @@ pub enum MountKind {
 
 /// `--security-opt`, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SecurityOptions {
     /// `seccomp=unconfined` or `seccomp=FILE` (absolute).
     pub seccomp: Option<String>,
@@ -321,6 +323,7 @@ pub struct SecurityOptions {
 
 /// `--ulimit name=soft[:hard]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ulimit {
     /// `nofile`, `nproc` … or `host` for the caller's own.
     pub name: String,
@@ -332,6 +335,7 @@ pub struct Ulimit {
 
 /// `--device`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Device {
     /// On the host.
     pub host: PathBuf,

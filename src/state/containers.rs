@@ -1,14 +1,14 @@
 //! Making, finding, listing and forgetting containers.
 
+use super::format::{self, Versioned};
 use super::listing;
 use super::names;
-use super::record::{ContainerRecord, ContainerState, Status, VERSION};
+use super::record::{ContainerRecord, ContainerState, Status};
 use crate::base::fsx::{self, Durability};
 use crate::base::paths::Paths;
 use crate::base::{Doing, Error, Kind, Result};
 use crate::image::digest::hex;
 use crate::sys::lock::{self, Mode};
-use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -41,13 +41,30 @@ pub enum Entry {
         /// What is wrong.
         error: Error,
     },
+    /// A newer runr made it, and this one does not know all that it says: it can be shown, and removed by force.
+    Newer {
+        /// The folder's name.
+        id: String,
+        /// What is not known.
+        error: Error,
+    },
+}
+
+impl Entry {
+    /// The container, if it can be read.
+    pub fn good(self) -> Option<Container> {
+        match self {
+            Self::Good(container) => Some(*container),
+            Self::Damaged { .. } | Self::Newer { .. } => None,
+        }
+    }
 }
 
 /// A container with readable files.
 #[derive(Debug, Clone)]
 pub struct Container {
-    /// What it is.
-    pub record: ContainerRecord,
+    /// What it is. It is large, and lists move their containers about.
+    pub record: Box<ContainerRecord>,
     /// How it is, its status already corrected by a look at the lock.
     pub state: ContainerState,
     /// Its folder.
@@ -101,7 +118,7 @@ impl Containers {
             }
             // Both: a record without its state, or with an empty one, is a damaged container.
             fsx::write_new(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, durability)?;
-            fsx::write_new(&making.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
+            fsx::write_new(&making.join(CONFIG), &format::record(&record)?, durability)?;
             if durability == Durability::Synced {
                 fsx::sync_dir(&making)?;
             }
@@ -117,7 +134,7 @@ impl Containers {
                 // Somebody took the name that was chosen for this container a moment ago: another one does as well.
                 Err(e) if chosen && e.kind() == crate::base::Kind::Conflict => {
                     record.name = self.free_name()?;
-                    fsx::write_atomic(&folder.join(CONFIG), &serde_json::to_vec(&record)?, durability)?;
+                    fsx::write_atomic(&folder.join(CONFIG), &format::record(&record)?, durability)?;
                 }
                 Err(e) => {
                     drop(fsx::remove_dir_all(&folder));
@@ -206,10 +223,10 @@ impl Containers {
         change: impl FnOnce(&mut ContainerRecord) -> Result<()>,
     ) -> Result<ContainerRecord> {
         let path = self.paths.container(id).join(CONFIG);
-        let mut record: ContainerRecord = read_json(&path)?;
+        let mut record = *self.record(id)?;
         change(&mut record)?;
         let durability = if record.options.remove { Durability::Cached } else { Durability::Synced };
-        fsx::write_atomic(&path, &serde_json::to_vec(&record)?, durability)?;
+        fsx::write_atomic(&path, &format::record(&record)?, durability)?;
         Ok(record)
     }
 
@@ -333,27 +350,28 @@ impl Containers {
         if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
             return Ok(None);
         }
-        let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
-        let state: ContainerState = read_json(&folder.join(STATE))?;
-        refuse_newer(&record, &state, id)?;
+        let (record, state) = (*self.record(id)?, self.state(id)?);
         Ok(Some(NewContainer { record, folder, lock: file, former: state }))
     }
 
     /// Reads only what a container is, by its full id: for one whose state is damaged.
-    pub fn record(&self, id: &str) -> Result<ContainerRecord> {
-        read_json(&self.paths.container(id).join(CONFIG))
+    pub fn record(&self, id: &str) -> Result<Box<ContainerRecord>> {
+        read(&self.paths.container(id).join(CONFIG), id)
+    }
+
+    /// Reads only what its last monitor said, by its full id: whether it still holds nobody has looked.
+    pub fn state(&self, id: &str) -> Result<ContainerState> {
+        read(&self.paths.container(id).join(STATE), id)
     }
 
     /// Reads a container by its full id.
     pub fn load(&self, id: &str) -> Result<Container> {
         let folder = self.paths.container(id);
-        let record: ContainerRecord = read_json(&folder.join(CONFIG))?;
-        let mut state: ContainerState = read_json(&folder.join(STATE))?;
-        refuse_newer(&record, &state, id)?;
+        let (record, mut state) = (self.record(id)?, self.state(id)?);
         let mut held = is_running(&folder)?;
         if !held && state.status.is_alive() {
             // A monitor's last word is written before it lets go of the lock, perhaps just now.
-            state = read_json(&folder.join(STATE))?;
+            state = self.state(id)?;
             held = is_running(&folder)?;
         }
         match (held, state.status) {
@@ -364,13 +382,6 @@ impl Containers {
         }
         Ok(Container { record, state, folder })
     }
-}
-
-pub(super) fn refuse_newer(record: &ContainerRecord, state: &ContainerState, id: &str) -> Result<()> {
-    if record.version > VERSION || state.version > VERSION {
-        return Err(Error::unsupported(format!("container `{}` was made by a newer runr", short(id))));
-    }
-    Ok(())
 }
 
 /// True while the container's monitor, or its maker, holds its lock.
@@ -416,9 +427,8 @@ fn open_lock(folder: &Path) -> Result<File> {
     options.doing(|| format!("open `{}`", path.display()))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fsx::read(path)?;
-    serde_json::from_slice(&bytes).doing(|| format!("read `{}`", path.display()))
+fn read<T: Versioned>(path: &Path, id: &str) -> Result<T> {
+    format::parse(&fsx::read(path)?, id, &path.display().to_string())
 }
 
 /// The first twelve digits of an id.
@@ -430,6 +440,7 @@ pub fn short(id: &str) -> &str {
 mod tests {
     use super::*;
     use crate::spec::ContainerOptions;
+    use crate::state::record::VERSION;
     use crate::userns::IdMap;
 
     fn setup() -> (tempfile::TempDir, Containers) {

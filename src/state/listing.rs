@@ -3,13 +3,13 @@
 //! A container whose state says that it does not run is believed without a look at its lock: whoever starts it is about to say
 //! otherwise, and whoever ends it has just said so.
 
-use super::containers::{CONFIG, Container, Entry, LOCK, STATE, refuse_newer};
+use super::containers::{CONFIG, Container, Entry, LOCK, STATE};
+use super::format::{self, Versioned};
 use super::record::{ContainerRecord, ContainerState, Status};
 use crate::base::{Doing, Error, Result};
 use crate::sys::lock;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -45,15 +45,18 @@ pub(super) fn list(folder: &Path, wanted: Wanted) -> Result<Vec<Entry>> {
     if threads == 1 {
         return read_all(folder, &ids, wanted);
     }
+    let share = ids.len().div_ceil(threads);
     // All of them have ended when this returns: whoever forks later does so with one thread.
     std::thread::scope(|scope| {
-        let readers: Vec<_> = ids
-            .chunks(ids.len().div_ceil(threads))
+        let (own, others) = ids.split_at(share);
+        let readers: Vec<_> = others
+            .chunks(share)
             .map(|ids| {
                 std::thread::Builder::new().spawn_scoped(scope, move || read_all(folder, ids, wanted)).map_err(|_| ids)
             })
             .collect();
-        let mut entries = Vec::with_capacity(ids.len());
+        let mut entries = read_all(folder, own, wanted)?;
+        entries.reserve(ids.len() - own.len());
         for reader in readers {
             entries.extend(match reader {
                 Ok(reader) => reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
@@ -75,6 +78,7 @@ fn read_all(folder: &Path, ids: &[String], wanted: Wanted) -> Result<Vec<Entry>>
             Ok(None) => {}
             // It went away between the listing and the look.
             Err(_) if !folder.join(id).exists() => {}
+            Err(error) if format::is_newer(&error) => entries.push(Entry::Newer { id: id.clone(), error }),
             Err(error) => entries.push(Entry::Damaged { id: id.clone(), error }),
         }
     }
@@ -100,8 +104,7 @@ impl Reader {
                 state.monitor_is_gone();
             }
         }
-        let record: ContainerRecord = self.read(id, CONFIG)?;
-        refuse_newer(&record, &state, id)?;
+        let record: Box<ContainerRecord> = self.read(id, CONFIG)?;
         Ok(Some(Container { record, state, folder: folder.join(id) }))
     }
 
@@ -111,7 +114,7 @@ impl Reader {
         opened.map(File::from).map_err(Error::from).doing(|| format!("open `{id}/{name}`"))
     }
 
-    fn read<T: DeserializeOwned>(&mut self, id: &str, name: &str) -> Result<T> {
+    fn read<T: Versioned>(&mut self, id: &str, name: &str) -> Result<T> {
         let doing = || format!("read `{id}/{name}`");
         let mut file = self.open(id, name, OFlag::O_RDONLY)?;
         let mut length = file.read(&mut self.buffer).doing(doing)?;
@@ -119,7 +122,7 @@ impl Reader {
         if length == self.buffer.len() {
             length += file.take(MAX_RECORD).read_to_end(&mut self.buffer).doing(doing)?;
         }
-        let record = serde_json::from_slice(&self.buffer[..length]).doing(doing);
+        let record = format::parse(&self.buffer[..length], id, name);
         self.buffer.resize(8 << 10, 0);
         record
     }

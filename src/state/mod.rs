@@ -9,10 +9,12 @@
 //! names/<name>                  symlink to ../containers/<id>
 //! tmp/container-<id>/           a container being made, locked by its maker
 //! ```
-//! A record that cannot be read is an [`Entry::Damaged`]: shown, removable, and nobody else's problem.
+//! A record that cannot be read is an [`Entry::Damaged`]: shown, removable, and nobody else's problem. One of a newer runr is an
+//! [`Entry::Newer`]: shown, and kept.
 
 pub mod containers;
 pub mod events;
+pub mod format;
 mod listing;
 pub mod log;
 pub mod names;

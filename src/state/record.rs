@@ -1,4 +1,5 @@
-//! The two files of a container, as types. New fields need `serde(default)`: a newer runr reads an older one's records.
+//! The two files of a container, as types. New fields need `serde(default)`: a newer runr reads an older one's records. What the
+//! reverse takes stands in [`super::format`].
 
 use crate::base::{Error, Result, fsx};
 use crate::image::Digest;
@@ -9,11 +10,12 @@ use crate::userns::IdMap;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The version of both files. A file with a higher one is not read.
+/// The version of both files, raised only when what is there comes to mean something else: see [`super::format`].
 pub const VERSION: u32 = 1;
 
 /// What a container is: `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ContainerRecord {
     /// [`VERSION`].
     pub version: u32,
@@ -44,6 +46,7 @@ pub struct ContainerRecord {
 
 /// The image of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ImageUse {
     /// As the user typed it.
     pub name: String,

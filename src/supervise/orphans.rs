@@ -121,7 +121,7 @@ pub fn list(store: &Store) -> Result<Vec<Entry>> {
     let left = settled(store, all.list()?)?;
     let names = left.iter().filter_map(|entry| match entry {
         Entry::Good(container) => Some(container.record.name.as_str()),
-        Entry::Damaged { .. } => None,
+        Entry::Damaged { .. } | Entry::Newer { .. } => None,
     });
     // No reason to fail a list.
     drop(all.sweep_names(&names.collect()));

@@ -56,6 +56,7 @@ mod ps;
 mod pull;
 mod pull_command;
 mod readme;
+mod records;
 mod registry;
 mod rules;
 mod run;

@@ -58,6 +58,9 @@ const STATUSES: [&str; 12] = [
 ///
 /// Errors: `Usage` for a value that a key can't have; `NotFound` for the container of `before` or `since`.
 pub(crate) fn filtered(store: &Store, all: Vec<Container>, filters: &Filters) -> Result<Vec<Container>> {
+    if filters.is_empty() {
+        return Ok(all);
+    }
     let tests = Tests::prepare(store, filters)?;
     Ok(all.into_iter().filter(|c| tests.pass(c)).collect())
 }

@@ -15,6 +15,7 @@ use crate::store::Store;
 use clap::ArgMatches;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::cell::LazyCell;
 
 const TITLES: [(&str, &str); 6] = [
     ("Type", "TYPE"),
@@ -105,7 +106,8 @@ fn image_rows(usage: &Usage, now: Timestamp) -> Vec<Value> {
 }
 
 fn container_rows(usage: &Usage, now: Timestamp) -> Vec<Value> {
-    let facts = Facts { now, zone: jiff::tz::TimeZone::system(), full: false, images: ImageSizes::default() };
+    let facts =
+        Facts { now, zone: LazyCell::new(jiff::tz::TimeZone::system), full: false, images: ImageSizes::default() };
     usage.containers.iter().map(|c| container::row(&c.container, &facts, Some(c.written))).collect()
 }
 

@@ -42,11 +42,7 @@ pub(crate) fn mount(context: &mut Context, matches: &ArgMatches) -> Result<Exit>
 }
 
 fn all(store: &Store) -> Result<Vec<String>> {
-    let good = |entry| match entry {
-        Entry::Good(container) => Some(container.record.id),
-        Entry::Damaged { .. } => None,
-    };
-    Ok(container_list::all(store)?.into_iter().filter_map(good).collect())
+    Ok(container_list::all(store)?.into_iter().filter_map(Entry::good).map(|c| c.record.id).collect())
 }
 
 fn show(context: &mut Context, args: &MountArgs, list: &[Mounted]) -> Result<Exit> {

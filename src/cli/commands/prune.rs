@@ -72,13 +72,9 @@ pub(crate) fn system(context: &mut Context, matches: &ArgMatches) -> Result<Exit
     report(context, &containers, &volumes, &images.removed, freed)
 }
 
-/// Containers by filter; of a damaged one nothing is known, so it is not among them.
+/// Containers by filter; of one that can't be read nothing is known, so it is not among them.
 fn chosen(store: &Store, filters: &Filters) -> Result<Vec<Container>> {
-    let entries = container_list::all(store)?.into_iter();
-    let good = entries.filter_map(|entry| match entry {
-        Entry::Good(container) => Some(*container),
-        Entry::Damaged { .. } => None,
-    });
+    let good = container_list::all(store)?.into_iter().filter_map(Entry::good);
     container_filter::filtered(store, good.collect(), filters)
 }
 

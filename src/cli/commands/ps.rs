@@ -3,9 +3,10 @@
 pub(super) use super::super::args::ps::PsArgs;
 pub(super) use super::container_filter::{FILTERS, filtered};
 
-use super::super::output::container::{self, Facts};
+use super::super::output::container::{self, Facts, Shown};
 use super::super::output::filter::Filters;
 use super::super::output::listing::{self, Format};
+use super::super::output::table::Table;
 use super::super::output::{document, time};
 use super::super::{Context, Exit, typed};
 use crate::base::template::{add_fields, method, with_fields};
@@ -19,6 +20,7 @@ use clap::ArgMatches;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
+use std::cell::LazyCell;
 use std::time::Duration;
 
 const TITLES: [(&str, &str); 29] = [
@@ -53,6 +55,9 @@ const TITLES: [(&str, &str); 29] = [
     ("UTS", "UTS"),
 ];
 
+/// The heads of the plain table.
+const PLAIN: [&str; 7] = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
+
 /// Column, name of the kernel's file, and key in podman's JSON of each namespace.
 const NAMESPACES: [(&str, &str, &str); 7] = [
     ("CGROUPNS", "cgroup", "Cgroup"),
@@ -77,7 +82,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
         let text = plan.print(&store, &args, &filters)?;
         let Some(seconds) = args.watch.filter(|s| *s > 0) else {
             context.out.text(&text.listed)?;
-            text.damaged.iter().for_each(|line| context.out.warning(line));
+            text.warnings.iter().for_each(|line| context.out.warning(line));
             return Ok(Exit::OK);
         };
         context.out.screen(&text.listed)?;
@@ -88,13 +93,15 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 /// What is printed.
 struct Printed {
     listed: String,
-    damaged: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// How it is printed, decided before anything is read: a wrong template is wrong whatever there is to show.
 enum Form {
     Ids,
     Json,
+    /// The plain table. A thousand rows have no time for a template, and for fields that nobody can see.
+    Table,
     Rows(Format),
 }
 
@@ -110,6 +117,7 @@ impl Plan {
         let form = match given {
             Some("json") => Form::Json,
             None if args.quiet => Form::Ids,
+            None if !args.ns && !args.pod => Form::Table,
             _ => Form::Rows(Format::parse(given, &default_template(args))?),
         };
         // docker looks at the sizes when a template names them.
@@ -118,13 +126,14 @@ impl Plan {
     }
 
     fn print(&self, store: &Store, args: &PsArgs, filters: &Filters) -> Result<Printed> {
-        let (mut good, mut damaged) = (Vec::new(), Vec::new());
+        let (mut good, mut unread) = (Vec::new(), Vec::new());
         let entries =
             if wants_all(args, filters) { container_list::all(store)? } else { container_list::alive(store)? };
         for entry in entries {
             match entry {
                 Entry::Good(container) => good.push(*container),
-                Entry::Damaged { id, error } => damaged.push((id, error)),
+                Entry::Damaged { id, error } => unread.push(Unread::damaged(id, &error)),
+                Entry::Newer { id, error } => unread.push(Unread::newer(id, &error)),
             }
         }
         let shown = selected(store, good, args, filters)?;
@@ -135,12 +144,13 @@ impl Plan {
         };
         sort(&mut shown, args.sort.as_deref())?;
         let images = if self.size { ImageSizes::load(store)? } else { ImageSizes::default() };
-        let facts = Facts { now: Timestamp::now(), zone: TimeZone::system(), full: args.no_trunc, images };
+        let facts = Facts { now: Timestamp::now(), zone: LazyCell::new(TimeZone::system), full: args.no_trunc, images };
         // They are listed where all are, so that `rm $(runr ps -aq)` takes them along.
-        let listed = if args.all && args.filter.is_empty() { &damaged[..] } else { &[] };
+        let listed = if args.all && args.filter.is_empty() { &unread[..] } else { &[] };
         let listed = match &self.form {
             Form::Ids => {
-                let ids = shown.iter().map(|(c, _)| c.record.id.as_str()).chain(listed.iter().map(|(id, _)| &**id));
+                let ids =
+                    shown.iter().map(|(c, _)| c.record.id.as_str()).chain(listed.iter().map(|unread| &*unread.id));
                 ids.map(|id| if args.no_trunc { id } else { short(id) }.to_owned() + "\n").collect()
             }
             Form::Json => {
@@ -150,13 +160,23 @@ impl Plan {
                 };
                 document::pretty(&shown.iter().map(object).collect())?
             }
+            Form::Table => {
+                let mut table = Table::default();
+                if !args.noheading {
+                    table.row(PLAIN.iter().copied().chain(args.size.then_some("SIZE")));
+                }
+                for (c, written) in &shown {
+                    table.row(Shown::new(c, &facts, *written).cells(args.size));
+                }
+                for unread in listed {
+                    let cells = unread.cells(store, args.no_trunc);
+                    table.row(cells.into_iter().chain(args.size.then(String::new)));
+                }
+                table.render()
+            }
             Form::Rows(format) => {
                 let template = args.format.clone().unwrap_or_else(|| default_template(args));
                 let row = |(c, written): &(Container, Option<u64>)| {
-                    // A thousand rows of the plain table have no time for fields that nobody can see.
-                    if args.format.is_none() && !args.ns && !args.pod {
-                        return container::table_row(c, &facts, *written).into();
-                    }
                     let mut row = container::row(c, &facts, *written);
                     if let Value::Object(map) = &mut row
                         && NAMESPACES.iter().any(|(column, ..)| template.contains(column))
@@ -165,15 +185,12 @@ impl Plan {
                     }
                     row
                 };
-                let broken = listed.iter().map(|(id, _)| damaged_row(store, id, args.no_trunc));
+                let broken = listed.iter().map(|unread| unread.row(store, args.no_trunc));
                 let rows: Vec<Value> = shown.iter().map(row).chain(broken).collect();
                 listing::render(&rows, &TITLES, format, !args.noheading)?
             }
         };
-        let tell = |(id, error): &(String, Error)| {
-            format!("container `{}` is damaged and can only be removed: {error}", short(id))
-        };
-        Ok(Printed { listed, damaged: damaged.iter().map(tell).collect() })
+        Ok(Printed { listed, warnings: unread.into_iter().map(|unread| unread.warning).collect() })
     }
 }
 
@@ -225,18 +242,48 @@ fn namespaces(
         .collect()
 }
 
-/// A container of which only the folder's name is known: docker calls what can only be removed dead.
-fn damaged_row(store: &Store, id: &str, full: bool) -> Value {
-    let name = container_list::name_of_damaged(store, id).unwrap_or_default();
-    let fields = TITLES.iter().map(|(field, _)| ((*field).to_owned(), Value::from("")));
-    let mut row: Map<String, Value> = fields.collect();
-    row.extend([
-        ("ID".to_owned(), json!(if full { id } else { short(id) })),
-        ("Names".to_owned(), json!(name)),
-        ("State".to_owned(), json!("dead")),
-        ("Status".to_owned(), json!("Dead (damaged)")),
-    ]);
-    with_fields(row, Map::from_iter([("Label".to_owned(), method(Map::new()))]))
+/// A container of which only the folder's name is known.
+struct Unread {
+    id: String,
+    state: &'static str,
+    status: &'static str,
+    warning: String,
+}
+
+impl Unread {
+    fn damaged(id: String, error: &Error) -> Self {
+        let warning = format!("container `{}` is damaged and can only be removed: {error}", short(&id));
+        // docker calls what can only be removed dead.
+        Self { id, state: "dead", status: "Dead (damaged)", warning }
+    }
+
+    fn newer(id: String, error: &Error) -> Self {
+        Self { id, state: "unknown", status: "Unknown (newer runr)", warning: error.to_string() }
+    }
+
+    fn shown_id(&self, full: bool) -> &str {
+        if full { &self.id } else { short(&self.id) }
+    }
+
+    /// The cells of the plain table.
+    fn cells(&self, store: &Store, full: bool) -> [String; 7] {
+        let name = container_list::name_of_unreadable(store, &self.id).unwrap_or_default();
+        [self.shown_id(full), "", "", "", self.status, "", &name].map(str::to_owned)
+    }
+
+    /// The row of a template.
+    fn row(&self, store: &Store, full: bool) -> Value {
+        let name = container_list::name_of_unreadable(store, &self.id).unwrap_or_default();
+        let fields = TITLES.iter().map(|(field, _)| ((*field).to_owned(), Value::from("")));
+        let mut row: Map<String, Value> = fields.collect();
+        row.extend([
+            ("ID".to_owned(), json!(self.shown_id(full))),
+            ("Names".to_owned(), json!(name)),
+            ("State".to_owned(), json!(self.state)),
+            ("Status".to_owned(), json!(self.status)),
+        ]);
+        with_fields(row, Map::from_iter([("Label".to_owned(), method(Map::new()))]))
+    }
 }
 
 fn sort(shown: &mut [(Container, Option<u64>)], key: Option<&str>) -> Result<()> {

@@ -61,9 +61,11 @@ fn words(context: &Context, args: &RmArgs, store: &Store) -> Result<Vec<String>>
     let chosen = selection.chosen(store, &Filters::parse(filter, &ps::FILTERS)?)?;
     let mut words: Vec<String> = chosen.into_iter().map(|c| c.record.id).collect();
     if all && filter.is_empty() {
-        // Nothing is known of a damaged one, so only `--all` means it.
-        let entries = container_list::all(store)?.into_iter();
-        words.extend(entries.filter_map(|entry| if let Entry::Damaged { id, .. } = entry { Some(id) } else { None }));
+        // Nothing is known of one that can't be read, so only `--all` means it.
+        words.extend(container_list::all(store)?.into_iter().filter_map(|entry| match entry {
+            Entry::Damaged { id, .. } | Entry::Newer { id, .. } => Some(id),
+            Entry::Good(_) => None,
+        }));
     }
     Ok(words)
 }

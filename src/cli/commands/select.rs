@@ -107,13 +107,7 @@ fn no_container() -> Error {
 }
 
 fn good(store: &Store) -> Result<Vec<Container>> {
-    let entries = container_list::all(store)?.into_iter();
-    Ok(entries
-        .filter_map(|entry| match entry {
-            Entry::Good(container) => Some(*container),
-            Entry::Damaged { .. } => None,
-        })
-        .collect())
+    Ok(container_list::all(store)?.into_iter().filter_map(Entry::good).collect())
 }
 
 /// Does `act` to each word and prints the word; what fails is told, the last failure is the command's.

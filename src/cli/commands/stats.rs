@@ -91,11 +91,8 @@ fn looked_at(store: &Store, names: &[String], all: bool) -> Result<Vec<Named>> {
         return names.iter().map(|name| Ok((name.clone(), containers::find(store, name)?))).collect();
     }
     let entries = if all { container_list::all(store)? } else { container_list::alive(store)? };
-    let good = entries.into_iter().filter_map(|entry| match entry {
-        Entry::Good(container) => Some((short(&container.record.id).to_owned(), *container)),
-        Entry::Damaged { .. } => None,
-    });
-    Ok(good.collect())
+    let good = entries.into_iter().filter_map(Entry::good);
+    Ok(good.map(|container| (short(&container.record.id).to_owned(), container)).collect())
 }
 
 /// Samples by container id.

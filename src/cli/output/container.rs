@@ -12,6 +12,7 @@ use crate::state::containers::{Container, short};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
+use std::cell::LazyCell;
 
 /// Go's zero time in seconds since 1970: podman's "never".
 const NEVER_SECONDS: i64 = -62_135_596_800;
@@ -21,32 +22,66 @@ const NEVER_SECONDS: i64 = -62_135_596_800;
 pub(crate) struct Facts {
     /// The moment of the list.
     pub(crate) now: Timestamp,
-    /// The zone in which times are shown.
-    pub(crate) zone: TimeZone,
+    /// The zone in which times are shown. Finding it out means to read folders, and most lists show no such time.
+    pub(crate) zone: LazyCell<TimeZone>,
     /// Ids, commands and mounts in full.
     pub(crate) full: bool,
     /// How large images are, where that is shown.
     pub(crate) images: ImageSizes,
 }
 
-/// The row of docker's own table: its fields and no others.
-pub(crate) fn table_row(c: &Container, facts: &Facts, written: Option<u64>) -> Map<String, Value> {
-    let record = &c.record;
-    let created = time::parse(&record.created);
-    let command = command_line(&record.command);
-    let command = if facts.full { command } else { ellipsis(&command, 20) };
-    let id = if facts.full { record.id.as_str() } else { short(&record.id) };
-    let pairs: [(&str, Value); 8] = [
-        ("Command", Value::from(command).to_string().into()),
-        ("ID", id.into()),
-        ("Image", image(c).into()),
-        ("Names", record.name.as_str().into()),
-        ("Ports", ports(c).into()),
-        ("RunningFor", created.map_or_else(|| "N/A".to_owned(), |t| time::ago(t, facts.now)).into()),
-        ("Size", size(written, facts.images.of(c)).into()),
-        ("Status", status(c, facts.now).into()),
-    ];
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+/// What docker's own table shows of a container.
+pub(crate) struct Shown<'a> {
+    id: &'a str,
+    image: String,
+    command: String,
+    since: String,
+    status: String,
+    ports: String,
+    name: &'a str,
+    size: String,
+}
+
+impl<'a> Shown<'a> {
+    /// `written` is what it wrote, when that is to be shown.
+    pub(crate) fn new(c: &'a Container, facts: &Facts, written: Option<u64>) -> Self {
+        let record = &c.record;
+        let command = command_line(&record.command);
+        let command = if facts.full { command } else { ellipsis(&command, 20) };
+        let ago = |t| time::ago(t, facts.now);
+        Self {
+            id: if facts.full { record.id.as_str() } else { short(&record.id) },
+            image: image(c),
+            command: Value::from(command).to_string(),
+            since: time::parse(&record.created).map_or_else(|| "N/A".to_owned(), ago),
+            status: status(c, facts.now),
+            ports: ports(c),
+            name: &record.name,
+            size: size(written, facts.images.of(c)),
+        }
+    }
+
+    /// The cells of the table, in its order.
+    pub(crate) fn cells(self, with_size: bool) -> Vec<String> {
+        let Self { id, image, command, since, status, ports, name, size } = self;
+        let mut cells = vec![id.to_owned(), image, command, since, status, ports, name.to_owned()];
+        cells.extend(with_size.then_some(size));
+        cells
+    }
+
+    fn fields(self) -> Map<String, Value> {
+        let Self { id, image, command, since, status, ports, name, size } = self;
+        object(json!({
+            "Command": command,
+            "ID": id,
+            "Image": image,
+            "Names": name,
+            "Ports": ports,
+            "RunningFor": since,
+            "Size": size,
+            "Status": status,
+        }))
+    }
 }
 
 /// The row of a template: docker's fields, which `json` shows, and podman's beside them. `written` is what it wrote, when that is
@@ -59,7 +94,7 @@ pub(crate) fn row(c: &Container, facts: &Facts, written: Option<u64>) -> Value {
     let sources = record.options.mounts.iter().map(|m| mount_source(&m.kind)).filter(|s| !s.is_empty());
     let mounts: Vec<String> = sources.map(|s| if facts.full { s } else { ellipsis(&s, 15) }).collect();
     let volumes = record.options.mounts.iter().filter(|m| matches!(m.kind, MountKind::Volume { .. })).count();
-    let mut docker = table_row(c, facts, written);
+    let mut docker = Shown::new(c, facts, written).fields();
     let since = docker.get("RunningFor").cloned();
     docker.extend(object(json!({
         "CreatedAt": created.map_or_else(|| "N/A".to_owned(), |t| time::in_zone(t, &facts.zone)),
@@ -268,13 +303,13 @@ mod tests {
             map: IdMap::single(0, 0),
             stop_signal: None,
         };
-        Container { record, state: ContainerState::created(), folder: "/nonexistent".into() }
+        Container { record: record.into(), state: ContainerState::created(), folder: "/nonexistent".into() }
     }
 
     fn facts() -> Facts {
         Facts {
             now: "2026-01-01T01:00:00Z".parse().unwrap(),
-            zone: TimeZone::UTC,
+            zone: LazyCell::new(|| TimeZone::UTC),
             full: false,
             images: ImageSizes::default(),
         }

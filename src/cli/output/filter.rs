@@ -23,6 +23,11 @@ impl Filters {
         Ok(Self(given.iter().map(parse).collect::<Result<_>>()?))
     }
 
+    /// True when everything passes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The values of a key.
     pub(crate) fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())

@@ -226,7 +226,7 @@ fn container() -> Container {
     let mut state = ContainerState::created();
     let probe = HealthProbe { exit_code: 1, output: "no\n".into(), ..HealthProbe::default() };
     state.health = Some(Health { status: HealthStatus::Unhealthy, failing_streak: 3, log: vec![probe] });
-    Container { record, state, folder: "/nonexistent".into() }
+    Container { record: record.into(), state, folder: "/nonexistent".into() }
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Files {
                     start::Taken::Running(container) => {
                         if let Some(way) = running(&container.record, &container.folder)? {
                             let Container { record, folder, .. } = *container;
-                            return Ok(Self { record, folder, access, way });
+                            return Ok(Self { record: *record, folder, access, way });
                         }
                     }
                     start::Taken::Stopped(new) => {
@@ -103,7 +103,7 @@ impl Files {
                 Some(way) => way,
                 None => stopped(store, &record, &folder, None, progress)?,
             };
-            return Ok(Self { record, folder, access, way });
+            return Ok(Self { record: *record, folder, access, way });
         }
     }
 
