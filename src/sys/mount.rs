@@ -2,6 +2,7 @@
 //! (5.12), and the older calls where those are missing. A mount made here is attached only by `move_mount`, onto a
 //! descriptor that the caller resolved, so no path of an image is walked twice.
 
+use super::procfs;
 use crate::base::{Doing, Error, Result, fsx};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -195,10 +196,32 @@ pub fn is_mount_point(path: &Path) -> Result<bool> {
         Err(e) => return Err(e).doing(|| format!("look at `{}`", path.display())),
     };
     let list = fsx::read(Path::new("/proc/self/mountinfo"))?;
-    Ok(list.split(|b| *b == b'\n').any(|line| {
-        let point = line.split(|b| *b == b' ').nth(4).unwrap_or_default();
-        unescaped(point) == real.as_os_str().as_bytes()
+    Ok(mounts_at(&list, &real).next().is_some())
+}
+
+/// A process in another mount namespace that has an overlay at this very path through which files are changed. Those that only
+/// show files have no folder for changes.
+pub fn overlay_is_written_by(path: &Path) -> Result<Option<i32>> {
+    let real = path.canonicalize().doing(|| format!("look at `{}`", path.display()))?;
+    let mut seen = vec![procfs::namespace(std::process::id() as i32, "mnt")];
+    let changes = |list: &[u8]| mounts_at(list, &real).any(|line| line.windows(10).any(|w| w == b",upperdir="));
+    Ok(procfs::pids().into_iter().find(|pid| {
+        let namespace = procfs::namespace(*pid, "mnt");
+        if namespace.is_some() && seen.contains(&namespace) {
+            return false;
+        }
+        seen.push(namespace);
+        // One that has just ended has nothing mounted.
+        fsx::read(Path::new(&format!("/proc/{pid}/mountinfo"))).is_ok_and(|list| changes(&list))
     }))
+}
+
+/// The lines of a mountinfo for what is mounted at this path.
+fn mounts_at<'a>(list: &'a [u8], path: &'a Path) -> impl Iterator<Item = &'a [u8]> {
+    list.split(|b| *b == b'\n').filter(|line| {
+        let point = line.split(|b| *b == b' ').nth(4).unwrap_or_default();
+        unescaped(point) == path.as_os_str().as_bytes()
+    })
 }
 
 /// Space, tab, newline and backslash stand there as octal.

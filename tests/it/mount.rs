@@ -189,6 +189,43 @@ fn a_mounted_container_is_not_written_by_two() {
     assert_eq!(sandbox.line("system check").output().ok(), "No damage found.\n");
 }
 
+#[test]
+fn a_container_that_is_mounted_in_another_namespace_is_not_written_by_two() {
+    need!(userns, overlay, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    let folder = sandbox.line("create --network none --name c busybox cat /added").output().ok();
+    let folder = sandbox.store().join("containers").join(folder.trim());
+    let sign = sandbox.path("mounted");
+    let script = "m=$(runr mount c) && echo x >$m/added && echo $$ >$0.new && mv $0.new $0; until test -e $0.go; do sleep 0.05; done; runr unmount c; echo y";
+    let inside = sandbox.runr(["unshare", "sh", "-c", script]).arg(&sign).spawn();
+    crate::exec::until("it is mounted", || sign.exists());
+    let script = "runr start -a c; echo $?; runr cp /etc/passwd c:/; echo $?; runr commit c >/dev/null; echo $?; \
+                  runr unshare runr mount c; echo $?; runr cp c:/added - | tar -xO";
+    let out = sandbox.sh(script).output();
+    assert_eq!(out.stdout, "125\n125\n0\n125\nx\n", "{}", out.stderr);
+    let pid = std::fs::read_to_string(&sign).unwrap();
+    let refused = format!("is mounted where process {} is, and so could be changed by two at once\n", pid.trim());
+    let hint = "hint: unmount it there with `runr unmount c`, or end that process\n";
+    assert_eq!(out.stderr.matches(&(refused + hint)).count(), 3, "{}", out.stderr);
+    sandbox.write("mounted.go", "");
+    assert_eq!(inside.wait().ok(), format!("{}\ny\n", folder.file_name().unwrap().to_str().unwrap()));
+    assert_eq!(sandbox.line("start -a c").output().ok(), "x\n");
+    // Killed, nobody unmounts it; who shows the files only is in nobody's way.
+    sandbox.line("run -d --network none --name r busybox sleep 1000").output().ok();
+    std::fs::remove_file(&sign).unwrap();
+    let script = "runr mount r && runr mount c && echo $$ >$0.new && mv $0.new $0; exec sleep 1000";
+    let inside = sandbox.runr(["unshare", "sh", "-c", script]).arg(&sign).spawn();
+    crate::exec::until("both are mounted", || sign.exists());
+    sandbox.line("restart -t 0 r").output().ok();
+    sandbox.line("start c").output().fails(125);
+    inside.signal(nix::sys::signal::Signal::SIGKILL);
+    inside.wait().code();
+    crate::exec::until("the process inside is gone", || sandbox.line("start -a c").output().code() == 0);
+    assert!(!folder.join("mount").exists(), "the folder is no longer in the way");
+    sandbox.line("rm -f -t 0 c r").output().ok();
+}
+
 /// Whether a container's root may give files away.
 fn has_other_ids() -> bool {
     crate::support::need::subids().is_ok()

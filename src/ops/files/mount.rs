@@ -16,7 +16,7 @@ use crate::state::events::{self, Event};
 use crate::state::{ContainerRecord, Containers, Entry};
 use crate::store::Store;
 use crate::store::trash::MOUNT;
-use crate::sys::mount::is_mount_point;
+use crate::sys::mount::{is_mount_point, overlay_is_written_by};
 use nix::mount::{MntFlags, umount2};
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,10 @@ pub fn mount(store: &Store, word: &str, progress: &dyn Progress) -> Result<Mount
     // Nobody starts or removes a stopped one until it is mounted, and nobody starts it while it is.
     let (access, _lock) = match start::take(store, word)? {
         Taken::Running(_) => (Access::Read, None),
-        Taken::Stopped(new) => (Access::Write, Some(new)),
+        Taken::Stopped(new) => {
+            refuse_mounted(&new.record, &new.folder)?;
+            (Access::Write, Some(new))
+        }
     };
     let root = root(store, &container, progress)?;
     fsx::ensure_dir(&at, 0o755)?;
@@ -88,20 +91,33 @@ fn root(store: &Store, container: &Container, progress: &dyn Progress) -> Result
     Ok(Root::Overlay { lowers, upper, work, root_like })
 }
 
-/// Two mounts that write to one folder of changes are nothing that the kernel can make sense of.
+/// Two mounts that write to one folder of changes are nothing that the kernel can make sense of: it lets both be, and says so in its
+/// log alone. The caller holds the container's lock, and so does whoever mounts it.
 ///
-/// Errors: `Conflict` for a container that is mounted here.
+/// No record is kept of mounts, since none would be right: they end with their namespace. The folder they need is the record,
+/// and the mounts themselves are asked for when it is there.
+///
+/// Errors: `Conflict` for a container that is mounted, here or in the mount namespace of another process.
 pub(in crate::ops) fn refuse_mounted(record: &ContainerRecord, folder: &Path) -> Result<()> {
     // A folder of its own may have any number of mounts. Most often there is no folder to be a mount point, and no file to read.
     let at = folder.join(MOUNT);
-    if record.rootfs.is_some() || !at.exists() || !is_mount_point(&at)? {
+    if record.rootfs.is_some() || !at.exists() {
         return Ok(());
     }
-    Err(Error::conflict(format!(
-        "container `{}` is mounted, and so could be changed by two at once",
-        short(&record.id)
-    ))
-    .hint(format!("unmount it first: `runr unmount {}`", record.name)))
+    let id = short(&record.id);
+    if is_mount_point(&at)? {
+        let text = format!("container `{id}` is mounted, and so could be changed by two at once");
+        return Err(Error::conflict(text).hint(format!("unmount it first: `runr unmount {}`", record.name)));
+    }
+    if let Some(pid) = overlay_is_written_by(&at)? {
+        let text =
+            format!("container `{id}` is mounted where process {pid} is, and so could be changed by two at once");
+        let hint = format!("unmount it there with `runr unmount {}`, or end that process", record.name);
+        return Err(Error::conflict(text).hint(hint));
+    }
+    // A namespace that no process is in loses it with the folder (Linux 3.18 on: `detach_mounts` in fs/namespace.c).
+    drop(std::fs::remove_dir(&at));
+    Ok(())
 }
 
 /// All containers that are mounted in this mount namespace.
