@@ -72,7 +72,11 @@ pub fn resume(args: Vec<OsString>) -> i32 {
     let Some(number) = number else { return 125 };
     let channel = Channel::from_fd(sysproc::adopt(number));
     let result = sysproc::set_cloexec(number, true).and_then(|()| {
-        // A new image is dumpable and has Rust's signal settings.
+        // A new image is dumpable and has Rust's signal settings. It could not be closed from its first instruction on: an execve
+        // forgets what was set before (`begin_new_exec` in fs/exec.c) unless the caller may not read the file, and root in the
+        // container may read any file that its user owns. Whoever attaches in this moment is root of the container and gets
+        // hold of a process that has the command's own user, capabilities and filter, of this image, which is read-only, and
+        // of the channel, on which nothing but a failure is heard any more.
         nix::sys::prctl::set_dumpable(false)?;
         signal::reset_all()?;
         let words = args.map(OsStringExt::into_vec);
