@@ -192,6 +192,7 @@ impl ContainerOptions {
 
 /// `--attach`: streams of a caller's that are connected to a container's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Attach {
     /// Its standard input.
     pub stdin: bool,

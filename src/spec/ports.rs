@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 /// One `--publish`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Published {
     /// Of this machine; `None` is every one.
     pub address: Option<IpAddr>,

@@ -1,7 +1,8 @@
 //! How a container's two files are written and read, so that runrs of different age can share a store.
 //!
 //! A newer runr reads all that older ones wrote: new fields have a default. An older runr reads what a newer one wrote as long as
-//! nothing is asked for that it has never heard of, since what is not set is not written. A field or a word that it does not know
+//! nothing is asked for that it has never heard of, since what is not set is not written: the default of a new field is what older
+//! ones do without it. A field or a word that it does not know
 //! is something that it could not do, and that a file it writes would lose: it says so and leaves the container alone. The version
 //! grows only when what older ones know comes to mean something else.
 //!
@@ -74,14 +75,16 @@ pub fn is_newer(e: &Error) -> bool {
 }
 
 /// What `config.json` gets: what is not set is most of a record, and left out.
-pub(super) fn record(record: &ContainerRecord) -> Result<Vec<u8>> {
-    let mut record = serde_json::to_value(record)?;
+pub(super) fn record(whole: &ContainerRecord) -> Result<Vec<u8>> {
+    let mut record = serde_json::to_value(whole)?;
     if let Value::Object(fields) = &mut record {
         fields.retain(|_, value| !value.is_null());
     }
     leave_out(&mut record["options"], &serde_json::to_value(ContainerOptions::default())?);
     leave_out(&mut record["execution"], &serde_json::to_value(Execution::default())?);
-    Ok(serde_json::to_vec(&record)?)
+    let bytes = serde_json::to_vec(&record)?;
+    debug_assert!(serde_json::from_slice(&bytes).is_ok_and(|read: ContainerRecord| read == *whole), "{record}");
+    Ok(bytes)
 }
 
 /// Takes the fields that are as in `default` out of an object and of those in it.

@@ -71,8 +71,17 @@ fn only_what_is_set_is_written() {
     need!(userns, shell);
     let sandbox = Sandbox::new();
     let folder = made(&sandbox);
-    let options = json!({"name": "old", "command": ["sh", "-c", "exit 3"], "network": "none"});
-    assert_eq!(record(&folder)["options"], options, "an older runr knows all of this");
+    let options = json!({
+        "name": "old",
+        "command": ["sh", "-c", "exit 3"],
+        "attached": {"stdout": true, "stderr": true},
+        "network": "none",
+    });
+    assert_eq!(
+        record(&folder)["options"],
+        options,
+        "what is new here would be new to every older runr: give it a default"
+    );
     let line = "create --name full --read-only -e A=1 -l a=b -u 7 --restart on-failure:2 --health-cmd true --health-retries 5 \
         --ulimit nofile=5:9 --security-opt no-new-privileges --tmpfs /mem --stop-timeout 0 busybox";
     let id = sandbox.line(line).output().ok();
