@@ -1,6 +1,6 @@
 //! Ports that are exposed or to be published, and what names a container in a network: metadata, warnings and refusals.
 
-use crate::support::Sandbox;
+use crate::support::{Podman, Sandbox};
 
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -157,4 +157,50 @@ fn what_the_network_cannot_have_is_refused_at_once() {
     }
     assert_eq!(sandbox.line("ps -aq").output().ok().lines().count(), 1);
     sandbox.line("rm other").output().ok();
+}
+
+#[test]
+fn podman_takes_and_refuses_the_same() {
+    need!(userns, overlay, shell, not_root, subids, tool("podman"), tool("runc"));
+    let sandbox = sandbox();
+    let Some(podman) = Podman::start(&sandbox) else { return };
+    if !podman.runs() {
+        return;
+    }
+    for network in ["host", "none"] {
+        for flags in [
+            "-p 8080:80",
+            "-p 127.0.0.1::80/udp",
+            "-p [::1]:8080:80",
+            "-p 8000-8002:80-82",
+            "-p :80",
+            "-p 8080:",
+            "-p http:80",
+            "-p 80-81:80-82",
+            "-p 1.2.3:80:80",
+            "-p [::1:80:80",
+            "-p 70000:80",
+            "-P",
+            "--expose 80-82/udp",
+            "--expose 82-80",
+            "--expose 80:80",
+            "--expose 0",
+            "--ip 10.0.0.5",
+            "--ip6 fd00::5",
+            "--ip ten",
+            "--mac-address 02:42:ac:11:00:02",
+            "--network-alias db",
+        ] {
+            let line = ["create", "--network", network];
+            let line: Vec<&str> = line.into_iter().chain(flags.split(' ')).chain(["busybox", "true"]).collect();
+            let (theirs, ours) = (podman.command(&line).output(), sandbox.runr(&line).output());
+            assert_eq!(ours.code(), theirs.code(), "{network} {flags}: {} {}", ours.stderr, theirs.stderr);
+            // A warning where podman has one; it has none for what is exposed.
+            let warned = |text: &str| text.contains("discarded");
+            if flags != "-P" {
+                assert_eq!(warned(&ours.stderr), warned(&theirs.stderr), "{network} {flags}: {}", theirs.stderr);
+            }
+        }
+    }
+    sandbox.line("rm -fa").output().ok();
 }
