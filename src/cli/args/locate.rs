@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn what_is_not_built_is_told_from_what_does_not_exist() {
         for (text, message, hint) in [
-            ("network ls", "network ls: not supported yet", None),
-            ("network", "network: not supported yet", None),
+            ("manifest rm x", "manifest rm: not supported yet", None),
+            ("manifest", "manifest: not supported yet", None),
             ("build x", "build: not supported yet", None),
             ("volume frobnicate", "unknown command `volume frobnicate`", Some("see `runr --help`")),
             ("rnu x", "unknown command `rnu`", Some("did you mean `runr run`?")),
