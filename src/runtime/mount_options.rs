@@ -20,6 +20,8 @@ pub struct MountOptions {
     pub recursive: bool,
     /// `rro`: read-only also below.
     pub recursive_read_only: bool,
+    /// `U`: the files are given to the container's user.
+    pub give_away: bool,
     /// `copy-up`: a tmpfs starts with what the image has there.
     pub copy_up: bool,
     /// Filesystem options: `size=64m`, `mode=1777`, or a flag without value.
@@ -56,8 +58,9 @@ pub fn parse(words: &[String]) -> Result<MountOptions> {
             "unbindable" | "runbindable" => o.propagate(libc::MS_UNBINDABLE, word),
             "tmpcopyup" | "copy-up" => o.copy_up = true,
             "notmpcopyup" => o.copy_up = false,
+            "U" => o.give_away = true,
             // SELinux relabelling and volume hints of docker and podman: nothing to do for a mount.
-            "z" | "Z" | "cached" | "delegated" | "consistent" | "nocopy" | "copy" | "idmap" | "ridmap" => {}
+            "z" | "Z" | "cached" | "delegated" | "consistent" | "nocopy" | "copy" => {}
             other => match other.split_once('=') {
                 Some((key, value)) if !key.is_empty() => o.data.push((key.to_owned(), Some(value.to_owned()))),
                 None if !other.is_empty() => o.data.push((other.to_owned(), None)),

@@ -39,7 +39,8 @@ pub(super) fn build(
             share_memory(&root, mount)?;
             continue;
         }
-        mount_step(&root, step, sources, notes).map_err(|e| e.step(format!("mount `{}`", step.target)))?;
+        mount_step(&root, step, &plan.process.user, sources, notes)
+            .map_err(|e| e.step(format!("mount `{}`", step.target)))?;
         if step.target == "/dev" {
             fill_dev(&root)?;
         }
@@ -82,10 +83,20 @@ fn share_memory(root: &OwnedFd, mount: OwnedFd) -> Result<()> {
     move_mount(&mount, &target).doing(|| "share /dev/shm")
 }
 
-fn mount_step(root: &OwnedFd, step: &MountStep, sources: &mut Sources, notes: &mut Vec<String>) -> Result<()> {
+fn mount_step(
+    root: &OwnedFd,
+    step: &MountStep,
+    user: &str,
+    sources: &mut Sources,
+    notes: &mut Vec<String>,
+) -> Result<()> {
     match &step.source {
         MountSource::Bind(source) => {
             let mount = sources.tree(source, step.options.recursive)?;
+            if step.options.give_away {
+                let user = users::resolve(root.as_fd(), user, &[])?;
+                tree::give_away(&mount, user.uid, user.gid)?;
+            }
             bind(root, source, mount, &step.target, &step.options)
         }
         MountSource::Filesystem(kind) => {

@@ -4,9 +4,11 @@ use crate::base::{Doing, Error, Kind, Result};
 use crate::sys::fs::open_in_root;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use std::os::fd::{AsFd, OwnedFd};
+use nix::unistd::{Gid, Uid};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// Opens a path of the host as a place only (`O_PATH`).
@@ -143,6 +145,46 @@ pub(super) fn require_device(fd: impl AsFd, major: u64, minor: u64) -> Result<()
     } else {
         Err(Error::new(Kind::Denied, format!("the host's device {major}:{minor} is not what it should be")))
     }
+}
+
+/// Gives a mounted file, or a folder with all in it, to an id of the container. Links are given away, not followed.
+pub(super) fn give_away(mount: &OwnedFd, uid: u32, gid: u32) -> Result<()> {
+    let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
+    give_one(mount.as_fd(), c"", AtFlags::AT_EMPTY_PATH, owner).doing(|| "give it to the container's user")?;
+    if is_dir(mount)? { give_contents(mount.as_fd(), c".", owner, 0) } else { Ok(()) }
+}
+
+/// Only what is somebody else's: a second start has nothing to do.
+fn give_one(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags, (uid, gid): (Uid, Gid)) -> nix::Result<FileStat> {
+    let flags = flags | AtFlags::AT_SYMLINK_NOFOLLOW;
+    let stat = fstatat(dir, name, flags)?;
+    if (stat.st_uid, stat.st_gid) != (uid.as_raw(), gid.as_raw()) {
+        nix::unistd::fchownat(dir, name, Some(uid), Some(gid), flags)?;
+    }
+    Ok(stat)
+}
+
+fn give_contents(parent: BorrowedFd<'_>, name: &CStr, owner: (Uid, Gid), depth: usize) -> Result<()> {
+    if depth > 512 {
+        return Err(Error::unsupported("its folders are nested more than 512 deep"));
+    }
+    let doing = || format!("give `{}` to the container's user", name.to_string_lossy());
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let folder = openat(parent, name, flags, Mode::empty()).doing(doing)?;
+    let mut list = nix::dir::Dir::from_fd(folder.try_clone()?).doing(doing)?;
+    for entry in list.iter() {
+        let entry = entry.doing(doing)?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = give_one(folder.as_fd(), name, AtFlags::empty(), owner)
+            .doing(|| format!("give `{}` to the container's user", name.to_string_lossy()))?;
+        if stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits() {
+            give_contents(folder.as_fd(), name, owner, depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies what `below` (a folder that is about to be hidden) holds into the new tmpfs mounted over it.

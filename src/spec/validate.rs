@@ -1,6 +1,6 @@
 //! Every rule about options that can fail before the first system call.
 
-use super::options::{ContainerOptions, MountKind};
+use super::options::{ContainerOptions, Mount, MountKind};
 use crate::base::{Error, Result};
 use std::path::{Component, Path};
 
@@ -12,6 +12,7 @@ pub fn options(o: &ContainerOptions) -> Result<()> {
     }
     for mount in &o.mounts {
         target(&mount.target)?;
+        mount_words(mount)?;
         if below_proc(&mount.target)
             && !matches!(mount.kind, MountKind::Bind { .. } if PROC_FILES.contains(&mount.target.as_str()))
         {
@@ -30,6 +31,25 @@ pub fn options(o: &ContainerOptions) -> Result<()> {
             .hint("that /proc is the machine's own mount"));
     }
     sysctls(o)
+}
+
+/// Words of mounts that mean something and can't be had: what they ask for must not be left out silently.
+fn mount_words(mount: &Mount) -> Result<()> {
+    for word in &mount.options {
+        let (why, way_out) = match word.split('=').next().unwrap_or_default() {
+            "O" => ("changes that are thrown away at the end", "mount it with `ro`, or a copy of it"),
+            "idmap" => {
+                ("other owners in the container than outside", "use --userns keep-id, or give the files away with `U`")
+            }
+            _ => continue,
+        };
+        return Err(Error::unsupported(format!(
+            "mount at `{}`: option `{word}`: not supported yet: {why}",
+            mount.target
+        ))
+        .hint(way_out));
+    }
+    Ok(())
 }
 
 /// Files of /proc that say how large the machine is; lxcfs and its like put their own over them.

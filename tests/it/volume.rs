@@ -504,3 +504,46 @@ fn volumes_begin_as_podmans() {
     };
     assert_eq!(sorted(ours), sorted(theirs));
 }
+
+#[test]
+fn files_are_given_to_the_containers_user() {
+    need!(userns, shell, subids);
+    let sandbox = sandbox();
+    load(&sandbox);
+    let folder = sandbox.path("mine");
+    std::fs::create_dir_all(folder.join("deep/er")).unwrap();
+    std::fs::write(folder.join("deep/file"), "").unwrap();
+    std::fs::write(sandbox.path("outside"), "").unwrap();
+    std::os::unix::fs::symlink(sandbox.path("outside"), folder.join("link")).unwrap();
+    let bind = format!("-v {}:/d:U", folder.display());
+    let out = run(
+        &sandbox,
+        &bind,
+        "app:1",
+        "stat -c '%n %u:%g' /d /d/deep /d/deep/er /d/deep/file /d/link; touch /d/deep/er/x",
+    );
+    let owners = "/d 33:34\n/d/deep 33:34\n/d/deep/er 33:34\n/d/deep/file 33:34\n/d/link 33:34\n";
+    assert_eq!(out.output().ok(), owners);
+    use std::os::unix::fs::MetadataExt;
+    let me = nix::unistd::geteuid().as_raw();
+    assert_eq!(std::fs::metadata(sandbox.path("outside")).unwrap().uid(), me, "a link leads nowhere");
+    // Back to the container's root, which is the user.
+    let out = run(&sandbox, &format!("-u 0 {bind}"), "app:1", "stat -c '%u:%g' /d/deep/file").output();
+    assert_eq!(out.ok(), "0:0\n");
+    assert_eq!(std::fs::metadata(folder.join("deep/file")).unwrap().uid(), me);
+    let out = run(&sandbox, "-u 7 -v vol:/d:U", "app:1", "stat -c '%u:%g' /d").output();
+    assert_eq!(out.ok(), "7:0\n");
+}
+
+#[test]
+fn an_overlay_that_cannot_be_had_is_not_the_folder_itself() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let bind = format!("{}:/d:O", sandbox.dir().display());
+    let e =
+        sandbox.runr(["run", "--rm", "--network", "none", "-v", &bind, "busybox", "touch", "/d/x"]).output().fails(125);
+    let message = "runr: mount at `/d`: option `O`: not supported yet: changes that are thrown away at the end\n\
+                   hint: mount it with `ro`, or a copy of it\n";
+    assert_eq!(e, message);
+    assert!(!sandbox.path("x").exists());
+}

@@ -204,7 +204,7 @@ mod tests {
             ("manifest rm x", "manifest rm: not supported yet", None),
             ("manifest", "manifest: not supported yet", None),
             ("build x", "build: not supported yet", None),
-            ("volume frobnicate", "unknown command `volume frobnicate`", Some("see `runr --help`")),
+            ("volume frobnicate", "unknown command `volume frobnicate`", Some("see `runr volume --help`")),
             ("rnu x", "unknown command `rnu`", Some("did you mean `runr run`?")),
             ("container foo", "unknown command `container foo`", Some("see `runr container --help`")),
             ("container strat x", "unknown command `container strat`", Some("did you mean `runr container start`?")),
