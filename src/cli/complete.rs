@@ -3,6 +3,7 @@
 
 use super::args::{COMMANDS, CommandEntry, GROUPS, find};
 use super::config::Config;
+use super::values;
 use crate::ops::{container_list, image_list};
 use crate::state::{Entry, Status};
 use crate::store::Store;
@@ -25,26 +26,6 @@ const GLOBAL_FLAGS: [(&str, bool); 6] = [
     ("--debug", false),
     ("--version", false),
     ("--help", false),
-];
-
-/// What may follow a flag, for flags whose values are words of ours.
-const VALUES: [(&str, &[&str]); 16] = [
-    ("network", &["host", "none", "container:"]),
-    ("pid", &["private", "host", "container:"]),
-    ("ipc", &["private", "shareable", "none", "host", "container:"]),
-    ("uts", &["private", "host", "container:"]),
-    ("userns", &["host", "keep-id", "nomap"]),
-    ("cgroupns", &["private", "host"]),
-    ("cgroups", &["enabled", "disabled", "no-conmon", "split"]),
-    ("pull", &["missing", "always", "newer", "never"]),
-    ("policy", &["missing", "always", "newer", "never"]),
-    ("log_driver", &["k8s-file", "json-file", "local", "journald", "none", "passthrough"]),
-    ("security_opt", &["no-new-privileges", "seccomp=", "mask=", "unmask=", "label=disable"]),
-    ("platform", &["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64"]),
-    ("stop_signal", &["TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2"]),
-    ("attach", &["stdin", "stdout", "stderr"]),
-    ("type", &["container", "image", "volume"]),
-    ("image_volume", &["anonymous", "tmpfs", "ignore"]),
 ];
 
 /// A word to offer, and what it is.
@@ -75,6 +56,9 @@ pub(super) fn candidates(words: &[OsString], config: &Config) -> Vec<Candidate> 
     match command[..] {
         [] if current.starts_with('-') => fitting(current, GLOBAL_FLAGS.map(|(flag, _)| (flag, ""))),
         [] => fitting(current, top_level()),
+        // `help image rm` is `image rm --help`.
+        ["help"] => fitting(current, top_level()),
+        ["help", group] if GROUPS.iter().any(|(g, _)| *g == group) => fitting(current, members(group)),
         [group] if GROUPS.iter().any(|(g, _)| *g == group) => fitting(current, members(group)),
         [first, ..] => {
             let two = command.get(1).map(|second| format!("{first} {second}"));
@@ -92,7 +76,7 @@ fn fitting<'a>(current: &str, all: impl IntoIterator<Item = (&'a str, &'a str)>)
 
 fn top_level() -> Vec<(&'static str, &'static str)> {
     let single = COMMANDS.iter().filter(|c| c.listed && !c.name().contains(' ')).map(|c| (c.name(), c.about));
-    single.chain(GROUPS.iter().copied()).collect()
+    single.chain(GROUPS.iter().copied()).chain([("help", "Show the help of a command")]).collect()
 }
 
 fn members(group: &str) -> Vec<(&'static str, &'static str)> {
@@ -113,7 +97,8 @@ fn arguments(entry: &'static CommandEntry, rest: &[OsString], config: &Config) -
     if one_only && positionals > 0 {
         return Vec::new();
     }
-    let mut command = command.mut_args(|arg| offer(arg, entry.name(), config));
+    let current = rest.last().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut command = command.mut_args(|arg| offer(arg, entry.name(), &current, config));
     let words: Vec<OsString> = std::iter::once(entry.name().into()).chain(rest.iter().cloned()).collect();
     let index = words.len() - 1;
     let found = clap_complete::engine::complete(&mut command, words, index, None).unwrap_or_default();
@@ -164,11 +149,9 @@ fn positionals(command: &Command, words: &[OsString]) -> usize {
 }
 
 /// Teaches one argument what may stand in its place.
-fn offer(arg: Arg, command: &'static str, config: &Config) -> Arg {
-    let id = arg.get_id().as_str().to_owned();
-    if let Some((_, values)) = VALUES.iter().find(|(name, _)| *name == id) {
-        let values: &'static [&'static str] = values;
-        return arg.add(ArgValueCandidates::new(move || values.iter().map(CompletionCandidate::new).collect()));
+fn offer(arg: Arg, command: &'static str, current: &str, config: &Config) -> Arg {
+    if let Some(words) = values::of(arg.get_id().as_str(), command, current) {
+        return arg.add(ArgValueCandidates::new(move || words.iter().map(CompletionCandidate::new).collect()));
     }
     if !arg.is_positional() {
         return arg;
@@ -180,6 +163,10 @@ fn offer(arg: Arg, command: &'static str, config: &Config) -> Arg {
         let mut names = Vec::new();
         if let Some(fits) = containers_for(command) {
             names.extend(containers(&store, fits));
+        }
+        if command == "cp" {
+            // A path in it follows.
+            names.iter_mut().for_each(|name| name.push(':'));
         }
         if matches!(
             command,
@@ -273,6 +260,24 @@ mod tests {
             ("run --rm -it alpine --entry", &[]),
             ("run -e A=b -w /x --entry", &["--entrypoint"]),
             ("nonsense x", &[]),
+            ("help im", &["images", "import", "image"]),
+            ("help image l", &["ls"]),
+            ("completion z", &["zsh"]),
+            ("run --restart on", &["on-failure", "on-failure:"]),
+            ("run --cap-add NET_B", &["NET_BIND_SERVICE", "NET_BROADCAST"]),
+            ("run --cap-drop AL", &["ALL"]),
+            ("run --security-opt proc", &["proc-opts="]),
+            ("kill -s TS", &["TSTP"]),
+            ("stop --signal=USR", &["--signal=USR1", "--signal=USR2"]),
+            ("ps --filter he", &["health="]),
+            ("ps --filter health=un", &["health=unhealthy"]),
+            ("ps -f status=pa", &["status=paused"]),
+            ("ps --filter=health=un", &["--filter=health=unhealthy"]),
+            ("images --filter dang", &["dangling="]),
+            ("images --filter dangling=t", &["dangling=true"]),
+            ("events --filter typ", &["type="]),
+            ("container prune --filter st", &[]),
+            ("wait --condition he", &["healthy"]),
         ] {
             assert_eq!(offered(line), expected, "{line}");
         }

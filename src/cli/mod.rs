@@ -17,6 +17,7 @@ mod passed;
 mod progress;
 mod source;
 mod terminal;
+mod values;
 
 pub use config::Config;
 pub use exit::Exit;

@@ -33,6 +33,22 @@ pub enum Filter {
     Until(jiff::Timestamp),
 }
 
+/// The keys.
+pub const FILTERS: [&str; 12] = [
+    "dangling",
+    "label",
+    "label!",
+    "reference",
+    "before",
+    "since",
+    "id",
+    "until",
+    "containers",
+    "readonly",
+    "intermediate",
+    "manifest",
+];
+
 impl FromStr for Filter {
     type Err = Error;
 
@@ -62,8 +78,9 @@ impl FromStr for Filter {
             "id" => Self::Id(value.trim_start_matches("sha256:").to_owned()),
             "until" => Self::Until(moment::parse(value, jiff::Timestamp::now())?),
             _ => {
-                return Err(Error::usage(format!("invalid filter `{key}`"))
-                    .hint("there are: dangling, label, label!, reference, before, since, id, until, containers, readonly, intermediate, manifest"));
+                return Err(
+                    Error::usage(format!("invalid filter `{key}`")).hint(format!("there are: {}", FILTERS.join(", ")))
+                );
             }
         })
     }

@@ -21,6 +21,11 @@ pub fn ignore_sigpipe() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
+/// The names of the signals, without `SIG`.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Signal::iterator().map(|signal| signal.as_str().trim_start_matches("SIG"))
+}
+
 /// The number of a signal given by name, with or without `SIG`, in any case, or by number, as kill(1) and docker take it;
 /// `RTMIN+3` and the like count from glibc's SIGRTMIN, 34. `None` for what is no signal.
 pub fn number(text: &str) -> Option<i32> {

@@ -109,6 +109,11 @@ fn complete_in(shell: &str, tag: &str) {
         ("runr rm my", &["my-box"]),
         ("runr rmi bus", &["busybox:latest"]),
         ("runr inspect my", &["my-box"]),
+        ("runr ps --filter status=pa", &[if shell == "bash" { "paused" } else { "status=paused" }]),
+        ("runr run --cap-add SYS_PT", &["SYS_PTRACE"]),
+        ("runr help image l", &["ls"]),
+        ("runr completion fi", &["fish"]),
+        ("runr cp my", &["my-box:"]),
     ] {
         let mut words = offered(&sandbox, shell, line);
         let mut expected: Vec<&str> = expected.to_vec();

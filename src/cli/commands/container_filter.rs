@@ -38,6 +38,13 @@ pub(crate) const FILTERS: [&str; 20] = [
     "isolation",
 ];
 
+/// Keys whose values are words of ours.
+pub(crate) const WORDS: [(&str, &[&str]); 3] = [
+    ("status", &STATUSES),
+    ("health", &["starting", "healthy", "unhealthy", "none"]),
+    ("restart-policy", &["no", "always", "on-failure", "unless-stopped"]),
+];
+
 /// The values of `status`: docker's words, then podman's.
 const STATUSES: [&str; 12] = [
     "created",
@@ -170,12 +177,7 @@ fn patterns(filters: &Filters, key: &str) -> Vec<regex_lite::Regex> {
 
 /// Refuses values that a key can't have.
 fn check_words(filters: &Filters) -> Result<()> {
-    let words: [(&str, &[&str]); 3] = [
-        ("status", &STATUSES),
-        ("health", &["starting", "healthy", "unhealthy", "none"]),
-        ("restart-policy", &["no", "always", "on-failure", "unless-stopped"]),
-    ];
-    for (key, known) in words {
+    for (key, known) in WORDS {
         if let Some(value) = filters.values(key).find(|v| !known.contains(v)) {
             return Err(invalid(key, value, &format!("use one of {}", known.join(", "))));
         }
