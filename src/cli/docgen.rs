@@ -33,8 +33,36 @@ fn page(command: Command) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // The version stands on the page; a date would make the file differ without a change.
     let source = concat!("runr ", env!("CARGO_PKG_VERSION"));
+    let command = command.clone().override_usage(synopsis(command.clone()));
     Man::new(command).source(source).date("").manual("runr").render(&mut bytes).doing(|| "make man page")?;
     Ok(bytes)
+}
+
+/// Up to so many flags are spelled out in the synopsis.
+const FEW: usize = 12;
+
+/// What help calls the usage; a few flags stand there with their values, many would hide what they stand around.
+fn synopsis(mut command: Command) -> String {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage:").trim().to_owned();
+    let flags: Vec<String> =
+        command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).map(in_synopsis).collect();
+    if flags.len() > FEW { usage } else { usage.replace("[OPTIONS]", &flags.join(" ")) }
+}
+
+fn in_synopsis(flag: &Arg) -> String {
+    let names = [flag.get_short().map(|c| format!("-{c}")), flag.get_long().map(|long| format!("--{long}"))];
+    let names = names.into_iter().flatten().collect::<Vec<_>>().join("|");
+    if !matches!(flag.get_action(), ArgAction::Set | ArgAction::Append) {
+        return format!("[{names}]");
+    }
+    let value = flag.get_value_names().unwrap_or_default().join(" ");
+    let often = if matches!(flag.get_action(), ArgAction::Append) { "..." } else { "" };
+    if flag.is_require_equals_set() {
+        format!("[{names}[={value}]]{often}")
+    } else {
+        format!("[{names} {value}]{often}")
+    }
 }
 
 /// `run` as `runr-run`, with its other spellings.

@@ -43,9 +43,11 @@ fn man_shows_the_pages() {
     let sandbox = Sandbox::new();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/runr-run.1");
     let shown = sandbox.command("man").env("MANWIDTH", "100").env("MANPAGER", "cat").arg("-l").arg(page).output().ok();
-    for part in ["runr-run", "--entrypoint", "Also called as runr container run."] {
+    for part in ["runr-run", "runr run [OPTIONS] <IMAGE> [COMMAND]...", "Also called as runr container run."] {
         assert!(shown.contains(part), "`{part}` in:\n{shown}");
     }
+    let few = std::fs::read_to_string(page.with_file_name("runr-images.1")).unwrap();
+    assert!(few.contains("[\\-f|\\-\\-filter KEY=VALUE]... "), "{few}");
 }
 
 /// What one shell offers for a line.
