@@ -1,6 +1,7 @@
 //! Values that completion offers behind a flag, or as an argument, when they are words of ours.
 
 use super::commands::container_filter::{self, WORDS};
+use super::commands::volume;
 use crate::ops::{events, image_list};
 use crate::spec::caps::CapSet;
 use crate::sys::{caps, signal};
@@ -52,6 +53,8 @@ fn filters(command: &str, current: &str) -> Vec<String> {
     let (keys, values): (&[&str], &[Words]) = match command {
         "images" => (&image_list::FILTERS, &SWITCHES),
         "image prune" | "system prune" => (&["until", "label", "label!", "dangling", "reference"], &SWITCHES),
+        "volume ls" => (&volume::FILTERS, &[("dangling", &["true", "false"])]),
+        "volume prune" => (&volume::PRUNE_FILTERS, &[]),
         "container prune" => (&["until", "label", "label!"], &[]),
         "events" => (&events::FILTERS, &[("type", &["container", "image", "system"])]),
         _ => (&container_filter::FILTERS, &WORDS),

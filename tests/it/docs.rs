@@ -42,7 +42,7 @@ fn man_shows_the_pages() {
     need!(tool("man"));
     let sandbox = Sandbox::new();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/runr-run.1");
-    let shown = sandbox.command("man").env("MANWIDTH", "100").env("MANPAGER", "cat").arg("-l").arg(page).output().ok();
+    let shown = sandbox.command("man").env("MANWIDTH", "100").env("MANPAGER", "cat").arg("-l").arg(&page).output().ok();
     for part in ["runr-run", "runr run [OPTIONS] <IMAGE> [COMMAND]...", "Also called as runr container run."] {
         assert!(shown.contains(part), "`{part}` in:\n{shown}");
     }

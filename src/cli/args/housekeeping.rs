@@ -8,7 +8,7 @@ pub(crate) struct DfArgs {
     /// Print by a Go template, as table TEMPLATE, or as json
     #[arg(long, value_name = "TEMPLATE")]
     pub(crate) format: Option<String>,
-    /// Each image and container
+    /// Each image and container, and what else takes room: packed layers, layers with other owners
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// docker's four lines, and what only runr has: layers with other owners if there are any, and packed blobs.
+/// docker's four lines. What only runr has is for those who ask for details: scripts add these up.
 fn summary(usage: &Usage) -> Vec<Value> {
     let active = usage.images.iter().filter(|i| i.containers > 0).count();
     let written = |running: bool| -> u64 {
@@ -50,21 +50,12 @@ fn summary(usage: &Usage) -> Vec<Value> {
         counted.map(|c| c.written).sum()
     };
     let alive = usage.containers.iter().filter(|c| c.container.state.status.is_alive()).count();
-    let mut rows = vec![
+    vec![
         row("Images", usage.images.len(), active, usage.image_bytes, usage.image_reclaimable),
         row("Containers", usage.containers.len(), alive, written(true), written(false)),
         local_volumes(usage),
         row("Build Cache", 0, 0, 0, 0),
-    ];
-    let sum = |of: fn(&usage::VariantUsage) -> u64| usage.variants.iter().map(of).sum::<u64>();
-    if !usage.variants.is_empty() {
-        let count = |of: fn(&usage::VariantUsage) -> usize| usage.variants.iter().map(of).sum::<usize>();
-        let (layers, active) = (count(|v| v.layers), count(|v| v.active));
-        rows.push(row("Layer Variants", layers, active, sum(|v| v.bytes), sum(|v| v.reclaimable)));
-    }
-    let blobs = usage.blobs;
-    rows.push(row("Image Blobs", blobs.count, blobs.active, blobs.bytes, blobs.reclaimable));
-    rows
+    ]
 }
 
 fn local_volumes(usage: &Usage) -> Value {
@@ -129,12 +120,20 @@ fn variant_rows(usage: &Usage) -> Vec<Value> {
     usage.variants.iter().map(row_of).collect()
 }
 
+fn blob_row(usage: &Usage) -> Value {
+    let blobs = usage.blobs;
+    json!({
+        "Count": blobs.count.to_string(), "Active": blobs.active.to_string(), "Size": human_size(blobs.bytes),
+        "Reclaimable": human_size(blobs.reclaimable),
+    })
+}
+
 /// `--verbose --format`: one document, as docker has it.
 fn details(usage: &Usage) -> Value {
     let now = Timestamp::now();
     json!({
         "Images": image_rows(usage, now), "Containers": container_rows(usage, now), "Volumes": volume_rows(usage), "BuildCache": [],
-        "LayerVariants": variant_rows(usage),
+        "LayerVariants": variant_rows(usage), "ImageBlobs": [blob_row(usage)],
     })
 }
 
@@ -180,6 +179,11 @@ fn verbose(usage: &Usage) -> Result<String> {
             &[("Name", "VOLUME NAME"), ("Links", "LINKS"), ("Size", "SIZE")],
         )?,
         "Build cache usage: 0B\n".to_owned(),
+        table(
+            "Image blobs (layers as they were downloaded) space usage:",
+            &[blob_row(usage)],
+            &[("Count", "BLOBS"), ("Active", "ACTIVE"), ("Size", "SIZE"), ("Reclaimable", "RECLAIMABLE")],
+        )?,
     ];
     if !usage.variants.is_empty() {
         parts.push(table(

@@ -32,9 +32,9 @@ const TITLES: [(&str, &str); 8] = [
     ("CreatedAt", "CREATED AT"),
 ];
 
-const FILTERS: [&str; 10] =
+pub(crate) const FILTERS: [&str; 10] =
     ["name", "label", "label!", "dangling", "driver", "scope", "opt", "anonymous", "since", "until"];
-const PRUNE_FILTERS: [&str; 7] = ["label", "label!", "name", "since", "until", "all", "anonymous"];
+pub(crate) const PRUNE_FILTERS: [&str; 7] = ["label", "label!", "name", "since", "until", "all", "anonymous"];
 
 /// `volume create`: prints the name.
 pub(crate) fn create(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
