@@ -287,7 +287,6 @@ fn file_system_name(magic: i64) -> String {
 
 fn cgroups() -> Check {
     const NAME: &str = "cgroups";
-    const SCOPE: &str = "start it as: systemd-run --user --scope -p Delegate=yes runr …";
     if !cgroup::has_cgroup2() {
         return Check::new(
             NAME,
@@ -308,7 +307,7 @@ fn cgroups() -> Check {
                 NAME,
                 Verdict::Warn,
                 "this session's cgroup is not delegated: no limits on memory, processes or CPUs",
-                &[SCOPE],
+                &[cgroup::LOG_IN],
             );
         }
     };

@@ -277,7 +277,8 @@ impl Joiner<'_> {
             std::fs::write("/proc/self/oom_score_adj", score.to_string())
                 .doing(|| format!("set OOM score to {score}"))?;
         }
-        self.cgroup.map_or(Ok(()), |cgroup| cgroup.add(nix::unistd::getpid()))?;
+        let first = self.prepared.pid;
+        self.cgroup.map_or(Ok(()), |cgroup| cgroup.add_beside(first, nix::unistd::getpid()))?;
         nix::sys::prctl::set_dumpable(false).doing(|| "close this process to debuggers")
     }
 

@@ -3,10 +3,11 @@
 
 mod place;
 
-pub use place::Request;
+pub use place::{LOG_IN, Request};
 
 use crate::base::{Doing, Error, Kind, Result, fsx};
 use crate::spec::limits::Setting;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
@@ -36,6 +37,23 @@ impl Cgroup {
     pub(super) fn open(&self) -> Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         nix::fcntl::open(&self.folder, flags, Mode::empty()).doing(|| format!("open `{}`", self.folder.display()))
+    }
+
+    /// Moves a process into it, beside the container's `first` one. Where the container has groups of its own with controllers,
+    /// as systemd makes them, no process may be outside of these (cgroups(7), "no internal processes"): it joins `first` in its
+    /// group then, as runc does it.
+    pub(super) fn add_beside(&self, first: Pid, pid: Pid) -> Result<()> {
+        match self.add(pid) {
+            Err(e) if e.errno() == Some(Errno::EBUSY) => self.group_of(first).ok_or(e)?.add(pid),
+            result => result,
+        }
+    }
+
+    /// The group below it that one of its processes is in.
+    fn group_of(&self, pid: Pid) -> Option<Self> {
+        let groups = fsx::read_to_string(Path::new(&format!("/proc/{pid}/cgroup"))).ok()?;
+        let folder = folder_of(&groups, &mountinfo().ok()?)?;
+        (folder != self.folder && folder.starts_with(&self.folder)).then_some(Self { folder })
     }
 
     /// Moves a process into it.
@@ -138,7 +156,12 @@ pub fn apply(folder: &Path, settings: &[Setting]) -> Result<()> {
                 });
             }
             Err(e) => {
-                return Err(Error::from(e).step(format!("write `{value}` into `{file}` of the container's cgroup")));
+                let error = Error::from(e).step(format!("write `{value}` into `{file}` of the container's cgroup"));
+                // Of cpuset: which there are. The list of a group that has none of its own yet is that of the group above.
+                return Err(match std::fs::read_to_string(folder.join(format!("{file}.effective"))) {
+                    Ok(list) => error.hint(format!("available are `{}`", list.trim())),
+                    Err(_) => error,
+                });
             }
         }
     }
@@ -167,14 +190,16 @@ pub fn has_cgroup2() -> bool {
 
 /// The folder of this process's own cgroup in the cgroup2 hierarchy; `None` when it lies outside what is mounted.
 pub fn own_folder() -> Option<PathBuf> {
-    let groups = fsx::read_to_string(Path::new("/proc/self/cgroup")).ok()?;
-    let own = own_group(&groups)?;
-    let (point, root) = mount_point(&mountinfo().ok()?)?;
-    let below = Path::new(own).strip_prefix(&root).ok()?;
-    Some(point.join(below))
+    folder_of(&fsx::read_to_string(Path::new("/proc/self/cgroup")).ok()?, &mountinfo().ok()?)
 }
 
-/// The path of the `0::` line: this process's group in the unified hierarchy.
+/// The same from a process's `cgroup` and this one's `mountinfo`.
+fn folder_of(groups: &str, mountinfo: &str) -> Option<PathBuf> {
+    let (point, root) = mount_point(mountinfo)?;
+    Some(point.join(Path::new(own_group(groups)?).strip_prefix(&root).ok()?))
+}
+
+/// The path of the `0::` line: the process's group in the unified hierarchy.
 fn own_group(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::")).filter(|path| !path.contains("/.."))
 }
@@ -214,6 +239,9 @@ mod tests {
         assert_eq!(mount_point("22 1 0:20 / /proc rw - proc proc rw\n"), None);
         assert_eq!(own_group("1:name=systemd:/\n0::/user.slice/x\n"), Some("/user.slice/x"));
         assert_eq!(own_group("0::/../x\n"), None);
+        let below = |groups: &str| folder_of(groups, info);
+        assert_eq!(below("0::/user.slice/x/y\n"), Some(PathBuf::from("/sys/fs/cgroup/my unified/x/y")));
+        assert_eq!(below("0::/system.slice/x\n"), None, "it is not mounted here");
     }
 
     #[test]

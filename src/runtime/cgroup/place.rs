@@ -94,7 +94,7 @@ fn folder(request: &Request<'_>, needed: &[&str]) -> Result<Option<PathBuf>> {
             drop(e);
             return Ok(delegated(&own, needed, *mode).map(|found| found.join(leaf)));
         }
-        Err(e) if needed.is_empty() || e.kind() != Kind::Unsupported => return Err(e.hint(LOG_IN)),
+        Err(e) if needed.is_empty() || e.kind() != Kind::Unsupported => return Err(e.hint(log_in())),
         Err(_) => return Err(unavailable(needed)),
     }
     let scope = own_folder().ok_or_else(|| unavailable(needed))?;
@@ -113,15 +113,22 @@ fn nothing(request: &Request<'_>, needed: &[&str], why: &str) -> Result<Option<P
         return Ok(None);
     }
     if needed.is_empty() {
-        return Err(Error::unsupported(format!("no cgroup for the container: {why}")).hint(LOG_IN));
+        return Err(Error::unsupported(format!("no cgroup for the container: {why}")).hint(log_in()));
     }
     Err(unavailable(needed))
 }
 
-const LOG_IN: &str = "log in through systemd (ssh, a console, machinectl), or run it as: systemd-run --user --scope -p Delegate=yes runr …";
+/// What to do where no service manager runs for this user.
+pub const LOG_IN: &str = "log in through systemd (ssh, a console, machinectl), or let this user's service manager run without a login: loginctl enable-linger USER";
+const SCOPE: &str = "run it as: systemd-run --user --scope -p Delegate=yes runr …";
 const UNIFIED: &str = "this machine's cgroup v2 does not have it: boot with systemd.unified_cgroup_hierarchy=1";
 const DELEGATE: &str =
     "systemctl edit user@.service: under [Service] write Delegate=cpu cpuset io memory pids, then log in again";
+
+/// `systemd-run --user` asks the service manager, too.
+fn log_in() -> &'static str {
+    if systemd::is_reachable() { SCOPE } else { LOG_IN }
+}
 
 fn unavailable(needed: &[&str]) -> Error {
     let offers = |folder: PathBuf| std::fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
@@ -129,7 +136,7 @@ fn unavailable(needed: &[&str]) -> Error {
     let absent = needed.iter().find(|n| !all.split_whitespace().any(|c| c == **n));
     let first = absent.or(needed.first()).copied().unwrap_or("memory");
     Error::unsupported(format!("the requested cgroup controller `{first}` is not available"))
-        .hint(if absent.is_some() { UNIFIED } else { LOG_IN })
+        .hint(if absent.is_some() { UNIFIED } else { log_in() })
 }
 
 /// There is a group, and it lacks a controller.
@@ -152,7 +159,7 @@ fn below_parent(parent: &str, needed: &[&str]) -> Result<PathBuf> {
     let base =
         base.ok_or_else(|| Error::unsupported("this machine has no cgroup v2, or none that can be seen here"))?;
     let folder = base.join(parent.trim_start_matches('/'));
-    let refused = |e: std::io::Error| Error::from(e).step(format!("make cgroup `{}`", folder.display())).hint(LOG_IN);
+    let refused = |e: std::io::Error| Error::from(e).step(format!("make cgroup `{}`", folder.display())).hint(log_in());
     std::fs::create_dir_all(&folder).map_err(refused)?;
     let missing_ones: Vec<&Path> = folder.strip_prefix(&base).into_iter().flat_map(Path::ancestors).collect();
     // From the top on: a group can pass on only what it has.
