@@ -47,8 +47,3 @@ pub fn sessions(container: &Container) -> Vec<String> {
         _ => Vec::new(),
     }
 }
-
-/// The command goes on when this connection closes.
-pub fn leave(channel: &Channel) -> Result<()> {
-    channel.send(&Request::Detach, &[]).map(drop)
-}

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// Bytes from one descriptor to another, at least one of which is the caller's terminal.
 #[derive(Debug)]
@@ -57,6 +58,9 @@ const FORWARDED: [Signal; 8] = [
     Signal::SIGWINCH,
 ];
 
+/// How long a monitor may take to let go of a client that leaves. An older one doesn't where it accompanies the container itself.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Catches the signals to pass on. Called before the container is started, so that none is lost between.
 pub fn catch_signals(forward: bool) -> Result<SignalFd> {
     let mut mask = SigSet::empty();
@@ -88,6 +92,7 @@ pub fn accompany(
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
         drop(fds);
         if companion.pass(&ready[2..]) {
+            companion.leave(channel)?;
             return Ok(End::Detached);
         }
         if ready[1] {
@@ -173,6 +178,28 @@ impl Companion {
             };
             if let Some(request) = request {
                 channel.send(&request, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the container, or the session, goes on alone, and reads until the monitor has let go of this client's pipes: a
+    /// write to one that is closed would tell it that nobody wants the output any more, and end the terminal's processes.
+    fn leave(&mut self, channel: &Channel) -> Result<()> {
+        channel.send(&Request::Detach, &[])?;
+        self.relays.retain(|relay| !relay.input);
+        let begin = Instant::now();
+        while !self.relays.is_empty() {
+            let left = PATIENCE.saturating_sub(begin.elapsed()).as_millis();
+            let mut fds: Vec<_> = self.relays.iter().map(|r| PollFd::new(r.from.as_fd(), PollFlags::POLLIN)).collect();
+            let polled = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
+            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+            drop(fds);
+            match polled {
+                Ok(0) => break,
+                Ok(_) => drop(self.pass(&ready)),
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e).doing(|| "wait for the container"),
             }
         }
         Ok(())

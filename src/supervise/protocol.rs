@@ -86,7 +86,7 @@ pub enum Request {
     /// Run another command in the container, with descriptors as in `Attach`: `Started`, then `Exited`. Closing the connection ends
     /// the session unless it is detached.
     Exec(Box<ExecSpec>),
-    /// The exec session of this connection goes on without it. No answer.
+    /// The container, or the exec session of this connection, goes on without it: its streams are closed. No other answer.
     Detach,
     /// `Sessions`.
     Sessions,

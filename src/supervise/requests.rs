@@ -49,6 +49,7 @@ impl Service {
             Request::Exec(spec) => self.exec(id, &spec, fds),
             Request::Detach => {
                 self.detach_exec(id);
+                self.let_go(id);
                 Ok(None)
             }
             Request::Sessions => Ok(Some(self.exec_ids())),

@@ -310,6 +310,11 @@ impl Service {
     fn close(&mut self, id: u64) {
         self.sessions.retain(|s| s.id != id);
         self.abandon_exec(id);
+        self.let_go(id);
+    }
+
+    /// Nothing more is read from a client or written to it.
+    pub(super) fn let_go(&mut self, id: u64) {
         self.outputs.iter_mut().for_each(|o| o.remove(id));
         self.inputs.retain(|i| i.session != id);
     }

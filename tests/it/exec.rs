@@ -423,6 +423,34 @@ fn detach_keys_leave_the_command_to_itself() {
     assert!(refused.starts_with("runr: invalid detach keys `nonsense`"), "{refused}");
 }
 
+/// Whoever leaves closes its streams. To the one who writes all the time that is no end of a pipeline.
+#[test]
+fn detaching_from_one_who_writes_does_not_end_it() {
+    need!(userns, shell);
+    let sandbox = sandbox("");
+    let writes = "while :; do echo up; done";
+    for round in 0..5 {
+        let name = format!("w{round}");
+        let start = [
+            format!("run -it --network none --name {name} --detach-keys ctrl-x,x busybox sh -c"),
+            format!("exec -it --detach-keys ctrl-x,x {name} sh -c"),
+        ];
+        for line in start {
+            let mut terminal = Pty::start(sandbox.line(&line).arg(writes));
+            terminal.expect("up");
+            terminal.send("\u{18}x");
+            assert_eq!(terminal.wait(), 0);
+        }
+        let mut terminal = Pty::start(sandbox.line(&format!("attach --detach-keys ctrl-x,x {name}")));
+        terminal.expect("up");
+        terminal.send("\u{18}x");
+        assert_eq!(terminal.wait(), 0);
+        let alive = sandbox.line(&format!("inspect {name} --format")).arg("{{.State.Status}} {{len .ExecIDs}}");
+        assert_eq!(alive.output().ok(), "running 1\n");
+        sandbox.line(&format!("rm -f -t 0 {name}")).output().ok();
+    }
+}
+
 #[test]
 fn many_at_once() {
     need!(userns, shell);

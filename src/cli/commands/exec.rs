@@ -12,7 +12,7 @@ use crate::ops;
 use crate::runtime::exec::ExecSpec;
 use crate::spec::options::Attach;
 use crate::store::Store;
-use crate::supervise::client::{self, End};
+use crate::supervise::client;
 use clap::ArgMatches;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -53,9 +53,6 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     drop((stdio, passed));
     let end = client::accompany(&channel, &signals, companion, |_, _| Ok(()));
     drop(raw);
-    if let Ok(End::Detached) = end {
-        ops::exec::leave(&channel)?;
-    }
     end.map(Exit::from).map_err(step)
 }
 
