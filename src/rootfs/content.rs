@@ -5,6 +5,7 @@ use super::flatten::{copy_folder, open_dir};
 use super::merged::{Found, MergedDir, kind};
 use super::{copy, users};
 use crate::base::{Doing, Result, fsx};
+use crate::sys::xattr;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 use nix::unistd::{Gid, Uid, fchown};
@@ -26,6 +27,30 @@ pub struct Content<'a> {
     pub files: bool,
 }
 
+/// True when the new folder `data` of the caller's own is already what [`fill`] would make of it, which is most often so and needs no
+/// user namespace to be seen: the image has nothing there, or an empty folder of its root's. `here` as for [`fill`].
+pub fn is_filled(content: &Content<'_>, data: &Path, here: &dyn Fn(u32, u32) -> Option<(u32, u32)>) -> bool {
+    let look = || -> Result<bool> {
+        let there = nix::sys::stat::stat(data).doing(|| format!("look at `{}`", data.display()))?;
+        let root = root(content)?;
+        let (owner, mode) = match root.follow(content.target.as_bytes())? {
+            Found::Dir(dir) => {
+                let folder = &*dir.parts[0].fd;
+                if content.files && !dir.names()?.is_empty() || !xattr::list(folder)?.is_empty() {
+                    return Ok(false);
+                }
+                let stat = fstat(folder).doing(|| "look at the image's folder")?;
+                (Some((stat.st_uid, stat.st_gid)), stat.st_mode)
+            }
+            Found::Missing { .. } | Found::File { .. } => (owner(&root, content.user, here)?, PLAIN),
+        };
+        let same = |owner: (u32, u32)| owner == (there.st_uid, there.st_gid);
+        Ok(owner.is_none_or(same) && mode & 0o7777 == there.st_mode & 0o7777)
+    };
+    // What can't be seen from here is seen from inside.
+    look().unwrap_or(false)
+}
+
 /// Puts the content into the empty folder `data`, by making `new` beside it; it appears when it is whole. A folder in which there
 /// is something stays as it is. `here` tells what an id of the container's is for the caller, who is root of a user namespace with
 /// the layers' ids.
@@ -40,8 +65,7 @@ pub fn fill(
         return Ok(());
     }
     raise_descriptor_limit();
-    let count = content.lowers.len();
-    let root = MergedDir::root(content.lowers.iter().enumerate().map(|(i, path)| (count - 1 - i, path, true)))?;
+    let root = root(content)?;
     fsx::create_dir(new, 0o755)?;
     let name = super::merged::c_string(new.as_os_str().as_bytes())?;
     let to = open_dir(AT_FDCWD, &name).doing(|| format!("open `{}`", new.display()))?;
@@ -53,19 +77,28 @@ pub fn fill(
         }
         // Nothing, or a file, which the start of the container refuses.
         Found::Missing { .. } | Found::File { .. } => {
-            let passwd = text(&root, b"etc/passwd")?;
-            let group = text(&root, b"etc/group")?;
-            fchmod(&to, Mode::from_bits_truncate(0o755)).doing(|| "set the mode of the volume")?;
-            // A user that the image does not know is told by the start.
-            if let Some((uid, gid)) =
-                users::resolve_in(&passwd, &group, content.user, &[]).ok().and_then(|user| here(user.uid, user.gid))
-            {
+            fchmod(&to, Mode::from_bits_truncate(PLAIN)).doing(|| "set the mode of the volume")?;
+            if let Some((uid, gid)) = owner(&root, content.user, here)? {
                 fchown(&to, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                     .doing(|| "give the volume to the container's user")?;
             }
         }
     }
     fsx::rename(new, data)
+}
+
+/// Mode of a volume at a place where the image has nothing.
+const PLAIN: u32 = 0o755;
+
+fn root(content: &Content<'_>) -> Result<MergedDir> {
+    let count = content.lowers.len();
+    MergedDir::root(content.lowers.iter().enumerate().map(|(i, path)| (count - 1 - i, path, true)))
+}
+
+/// Whose such a volume is: nobody's in particular for a user that the image does not know, which the start will tell.
+fn owner(root: &MergedDir, user: &str, here: &dyn Fn(u32, u32) -> Option<(u32, u32)>) -> Result<Option<(u32, u32)>> {
+    let (passwd, group) = (text(root, b"etc/passwd")?, text(root, b"etc/group")?);
+    Ok(users::resolve_in(&passwd, &group, user, &[]).ok().and_then(|user| here(user.uid, user.gid)))
 }
 
 /// A small regular file of the image; anything else is empty.
@@ -112,6 +145,18 @@ mod tests {
             names.sort();
             (names.join(" "), data.metadata().unwrap().mode() & 0o7777)
         };
+        let is_filled = |name: &str, target: &str, files: bool| {
+            let data = path(&format!("seen.{name}"));
+            fs::create_dir_all(&data).unwrap();
+            fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+            let content = Content { lowers: &lowers, target, user: "", files };
+            super::is_filled(&content, &data, &|_, _| None)
+        };
+        fs::create_dir_all(path("low/empty")).unwrap();
+        fs::set_permissions(path("low/empty"), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(is_filled("a", "/empty", true) && is_filled("b", "/none", true));
+        assert!(!is_filled("c", "/srv/data", true), "files");
+        assert!(!is_filled("d", "/srv/data", false), "another mode");
         assert_eq!(fill("one", "/srv/data", true), ("a b sub".to_owned(), 0o1770));
         assert_eq!(fill("two", "/link", true), ("a b sub".to_owned(), 0o1770));
         assert_eq!(fill("three", "/srv/data", false), (String::new(), 0o1770));

@@ -3,7 +3,7 @@
 use super::make;
 use crate::base::fsx::Durability;
 use crate::base::{Doing, Error, Result};
-use crate::rootfs::content::{Content, fill};
+use crate::rootfs::content::{Content, fill, is_filled};
 use crate::spec::options::{ContainerOptions, Mount, MountKind};
 use crate::state::{ContainerRecord, Containers};
 use crate::store::Store;
@@ -159,6 +159,10 @@ fn fill_volume(record: &ContainerRecord, mount: &Mount, lock: &VolumeLock, lower
         user: record.options.user.as_deref().unwrap_or(&record.execution.user),
         files,
     };
+    let outside = |uid, gid| Some((record.map.host_uid(uid)?, record.map.host_gid(gid)?));
+    if left.is_empty() && is_filled(&content, &data, &outside) {
+        return Ok(());
+    }
     userns::run(&map, || {
         for path in left {
             userns::enter::remove_tree_here(&path)?;
