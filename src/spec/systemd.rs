@@ -23,11 +23,11 @@ pub enum Systemd {
 #[serde(rename_all = "lowercase")]
 pub enum ImageVolume {
     /// The image's volumes are folders of the container like any other.
-    #[default]
     Ignore,
     /// They are memory.
     Tmpfs,
     /// They are volumes without a name, which go with the container.
+    #[default]
     Anonymous,
 }
 

@@ -2,9 +2,8 @@
 //!
 //! A newer runr reads all that older ones wrote: new fields have a default. An older runr reads what a newer one wrote as long as
 //! nothing is asked for that it has never heard of, since what is not set is not written: the default of a new field is what older
-//! ones do without it. A field or a word that it does not know
-//! is something that it could not do, and that a file it writes would lose: it says so and leaves the container alone. The version
-//! grows only when what older ones know comes to mean something else.
+//! ones do without it. A field or a word that it does not know is something that it could not do, and that a file it writes would
+//! lose: it says so and leaves the container alone. The version grows only when what older ones know comes to mean something else.
 //!
 //! `state.json` is a report, written anew at each start: there unknown fields are passed over, unknown words are not.
 

@@ -327,7 +327,8 @@ fn image_volume(given: Option<&str>) -> Result<ImageVolume> {
     match given {
         Some("ignore") => Ok(ImageVolume::Ignore),
         Some("tmpfs") => Ok(ImageVolume::Tmpfs),
-        None | Some("anonymous" | "bind") => Ok(ImageVolume::Anonymous),
+        None => Ok(ImageVolume::default()),
+        Some("anonymous" | "bind") => Ok(ImageVolume::Anonymous),
         Some(word) => {
             Err(Error::usage(format!("--image-volume: invalid value `{word}`: use anonymous, ignore or tmpfs")))
         }
