@@ -88,4 +88,5 @@ scripts! {
     logs "logs.sh" 0;
     matrix "matrix.bash" 0;
     streams "streams.sh" 0;
+    volumes "volumes.bash" 0;
 }
