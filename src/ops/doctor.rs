@@ -1,12 +1,12 @@
 //! `doctor`: what this machine lets runr do, each answer found by trying where that is possible, with the fix beside every
 //! "no". Every check stands alone: one that cannot even look says so and the next goes on.
 
-use crate::runtime::cgroup;
+use crate::runtime::cgroup::{Source, Usable};
 use crate::store::Store;
 use crate::sys::xattr;
 use crate::userns::{self, IdMap, subid};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{AccessFlags, access, getegid, geteuid};
+use nix::unistd::{getegid, geteuid};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
@@ -287,43 +287,22 @@ fn file_system_name(magic: i64) -> String {
 
 fn cgroups() -> Check {
     const NAME: &str = "cgroups";
-    if !cgroup::has_cgroup2() {
-        return Check::new(
-            NAME,
-            Verdict::Warn,
-            "this machine has no cgroup v2: no limits on memory, processes or CPUs",
-            &["boot with systemd.unified_cgroup_hierarchy=1"],
-        );
-    }
-    let own = cgroup::own_folder().filter(|dir| access(&dir.join("cgroup.procs"), AccessFlags::W_OK).is_ok());
-    let manager = cgroup::manager_controllers();
-    let (text, how) = match (&own, manager) {
-        (_, Some(text)) => (text, "v2, by the service manager"),
-        (Some(own), None) => {
-            (std::fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default(), "v2, delegated")
-        }
-        (None, None) => {
-            return Check::new(
-                NAME,
-                Verdict::Warn,
-                "this session's cgroup is not delegated: no limits on memory, processes or CPUs",
-                &[cgroup::LOG_IN],
-            );
-        }
+    let usable = Usable::look();
+    let how = match usable.source {
+        _ if !usable.unified => "v1",
+        Source::Manager => "v2, by the service manager",
+        Source::Own => "v2, delegated",
+        Source::None => "v2, not delegated to this session",
     };
-    let missing: Vec<&str> =
-        ["cpu", "memory", "pids"].into_iter().filter(|c| !text.split_whitespace().any(|t| t == *c)).collect();
-    if missing.is_empty() {
-        return Check::ok(NAME, format!("{how}: {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
+    let missing: Vec<&str> = ["cpu", "memory", "pids"].into_iter().filter(|c| !usable.has(c)).collect();
+    match missing.len() {
+        0 => Check::ok(NAME, format!("{how}: {}", usable.controllers.join(" "))),
+        3 => {
+            let text = format!("{how}: no limits on memory, processes or CPUs");
+            Check::new(NAME, Verdict::Warn, text, &[usable.advice()])
+        }
+        _ => Check::new(NAME, Verdict::Warn, format!("{how}, without {}", missing.join(", ")), &[usable.advice()]),
     }
-    Check::new(
-        NAME,
-        Verdict::Warn,
-        format!("{how}, without {}", missing.join(", ")),
-        &[
-            "add Delegate=cpu cpuset io memory pids under [Service] in /etc/systemd/system/user@.service.d/delegate.conf, then: sudo systemctl daemon-reload, and log in again",
-        ],
-    )
 }
 
 fn tap() -> Check {

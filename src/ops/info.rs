@@ -4,12 +4,11 @@
 use super::container_list;
 use crate::base::Result;
 use crate::image::Platform;
-use crate::runtime::cgroup;
+use crate::runtime::cgroup::{Source, Usable};
 use crate::state::Entry;
 use crate::store::Store;
 use crate::userns::{self, IdRange};
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// What containers log with unless they are told otherwise.
 const DEFAULT_LOG_DRIVER: &str = "k8s-file";
@@ -51,7 +50,7 @@ pub fn info(store: &Store) -> Result<Value> {
     let distribution = release_field(&release, "PRETTY_NAME").unwrap_or("Linux");
     let [id, release, codename] =
         ["ID", "VERSION_ID", "VERSION_CODENAME"].map(|field| release_field(&release, field).unwrap_or_default());
-    let groups = Groups::look();
+    let groups = Groups(Usable::look());
     let file_system = store.file_system(&map).ok();
     let overlay = file_system.as_ref().is_some_and(|f| f.overlay_upper);
     let rootless = !nix::unistd::geteuid().is_root();
@@ -110,35 +109,23 @@ pub fn info(store: &Store) -> Result<Value> {
 }
 
 /// Where cgroups come from, and what they can limit.
-struct Groups {
-    version: &'static str,
-    driver: &'static str,
-    controllers: Vec<String>,
-}
+struct Groups(Usable);
 
 impl Groups {
-    fn look() -> Self {
-        let delegated = cgroup::own_folder().filter(|dir| is_writable(&dir.join("cgroup.procs")));
-        let manager = cgroup::manager_controllers();
-        let driver = match (&delegated, &manager) {
-            (_, Some(_)) => "systemd",
-            (Some(_), None) => "cgroupfs",
-            (None, None) => "none",
-        };
-        let controllers = manager.or_else(|| std::fs::read_to_string(delegated?.join("cgroup.controllers")).ok());
-        Self {
-            version: if cgroup::has_cgroup2() { "2" } else { "1" },
-            driver,
-            controllers: controllers.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
-        }
-    }
-
     /// docker's keys at the top, podman's below `Host`.
     fn add_to(&self, document: &mut Value) {
-        let has = |controller: &str| self.controllers.iter().any(|c| c == controller);
+        let Self(usable) = self;
+        let has = |controller: &str| usable.has(controller);
+        let driver = match usable.source {
+            Source::Manager => "systemd",
+            Source::Own => "cgroupfs",
+            Source::None => "none",
+        };
+        // As docker and podman say it of a hybrid machine, too: v2 is there and limits nothing.
+        let version = if usable.unified { "2" } else { "1" };
         for (key, value) in [
-            ("CgroupDriver", json!(self.driver)),
-            ("CgroupVersion", json!(self.version)),
+            ("CgroupDriver", json!(driver)),
+            ("CgroupVersion", json!(version)),
             ("MemoryLimit", json!(has("memory"))),
             ("SwapLimit", json!(has("memory"))),
             ("CpuCfsPeriod", json!(has("cpu"))),
@@ -149,9 +136,9 @@ impl Groups {
         ] {
             document[key] = value;
         }
-        document["Host"]["CgroupManager"] = json!(self.driver);
-        document["Host"]["CgroupVersion"] = json!(format!("v{}", self.version));
-        document["Host"]["CgroupControllers"] = json!(self.controllers);
+        document["Host"]["CgroupManager"] = json!(driver);
+        document["Host"]["CgroupsVersion"] = json!(format!("v{version}"));
+        document["Host"]["CgroupControllers"] = json!(usable.controllers);
     }
 }
 
@@ -165,10 +152,6 @@ fn host_name() -> String {
 
 fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn is_writable(path: &Path) -> bool {
-    nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
 /// A line of proc_meminfo(5) in bytes.

@@ -5,7 +5,7 @@ use super::protocol::{Report, Request};
 use super::service::{Service, Stopping};
 use super::session::Session;
 use crate::base::{Error, Result, units};
-use crate::runtime::view;
+use crate::runtime::{cgroup, view};
 use crate::state::record::Status;
 use crate::sys::signal;
 use crate::sys::term;
@@ -229,7 +229,7 @@ impl Service {
         }
         let cgroup = process.cgroup.as_ref().ok_or_else(|| {
             Error::unsupported("pausing needs a cgroup of its own, and this user may make none here")
-                .hint("run the container from a session with a delegated cgroup: `systemd-run --user --scope -p Delegate=yes runr …`")
+                .hint(cgroup::log_in())
         })?;
         cgroup.freeze(frozen)?;
         self.state.status = if frozen { Status::Paused } else { Status::Running };

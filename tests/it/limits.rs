@@ -145,3 +145,46 @@ fn files_of_the_group_itself_need_no_controller() {
         std::fs::remove_dir(folder).unwrap();
     }
 }
+
+#[test]
+fn what_can_be_limited_is_said_the_same_everywhere() {
+    need!(userns, shell);
+    let sandbox = Sandbox::new();
+    sandbox.base_image();
+    let format = "{{.CgroupVersion}} {{.Host.CgroupsVersion}} {{.MemoryLimit}}";
+    let info = sandbox.runr(["info", "--format", format]).output().ok();
+    let words: Vec<&str> = info.split_whitespace().collect();
+    assert_eq!(words[1], format!("v{}", words[0]));
+    let checks = sandbox.line("doctor --json").output().stdout;
+    let checks: serde_json::Value = serde_json::from_str(&checks).unwrap();
+    let check = checks.as_array().unwrap().iter().find(|c| c["name"] == "cgroups").unwrap();
+    let run = sandbox.line("run --rm --network none --memory 64m busybox true").output();
+    let ways: Vec<String> = [
+        "this machine's controllers are cgroup v1's: boot with systemd.unified_cgroup_hierarchy=1",
+        "log in through systemd (ssh, a console, machinectl), or let this user's service manager run without a login: loginctl enable-linger USER",
+        "systemctl edit user@.service: under [Service] write Delegate=cpu cpuset io memory pids, then log in again",
+    ]
+    .map(str::to_owned)
+    .into();
+    // A machine with the controllers elsewhere is v1 also when v2 is mounted beside it (`hybrid`).
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let v1 = groups.lines().any(|line| line.contains(":memory:") || line.contains(":pids:"));
+    if v1 {
+        assert_eq!((words[0], words[2]), ("1", "false"), "{info}");
+        assert_eq!(check["fix"][0], ways[0], "{check}");
+        assert_eq!(
+            run.fails(125),
+            format!("runr: the requested cgroup controller `memory` is not available\nhint: {}\n", ways[0])
+        );
+    } else if words[2] == "true" {
+        assert_eq!(words[0], "2");
+        assert!(
+            check["fix"].as_array().is_none_or(|fix| fix.iter().all(|f| ways[1..].iter().any(|w| f == w))),
+            "{check}"
+        );
+    } else {
+        let fix = check["fix"][0].as_str().unwrap().to_owned();
+        assert!(ways.contains(&fix), "{check}");
+        assert!(run.fails(125).contains("the requested cgroup controller `memory` is not available"));
+    }
+}

@@ -76,6 +76,7 @@ fn respelled(value: &Value) -> Value {
 fn json_name(field: &str) -> String {
     let odd = [
         ("AppArmorEnabled", "apparmorEnabled"),
+        ("CgroupsVersion", "cgroupVersion"),
         ("ContainerID", "container_id"),
         ("GIDMap", "gidmap"),
         ("HostID", "host_id"),

@@ -1,9 +1,11 @@
-//! The container's cgroup in the cgroup2 hierarchy (cgroups(7), "Delegation"): [`place`] says where it comes from, this module
-//! what is done with it.
+//! The container's cgroup in the cgroup2 hierarchy (cgroups(7), "Delegation"): [`place`] says where it comes from, [`usable`] what can be
+//! had, this module what is done with it.
 
 mod place;
+mod usable;
 
-pub use place::{LOG_IN, Request};
+pub use place::Request;
+pub use usable::{Source, Usable, log_in};
 
 use crate::base::{Doing, Error, Kind, Result, fsx};
 use crate::spec::limits::Setting;
@@ -169,7 +171,7 @@ pub fn apply(folder: &Path, settings: &[Setting]) -> Result<()> {
 }
 
 /// The controllers of the group below which this user's service manager makes scopes; `None` when it can't be reached.
-pub fn manager_controllers() -> Option<String> {
+fn manager_controllers() -> Option<String> {
     let uid = nix::unistd::Uid::effective();
     if !crate::runtime::systemd::is_reachable() {
         return None;

@@ -9,6 +9,7 @@
 //! └── runr-<id>             the container
 //! ```
 
+use super::usable::{self, DELEGATE, log_in};
 use super::{Cgroup, apply, mount_root, own_folder};
 use crate::base::{Error, Kind, Result};
 use crate::runtime::systemd::{self, Scope};
@@ -118,25 +119,10 @@ fn nothing(request: &Request<'_>, needed: &[&str], why: &str) -> Result<Option<P
     Err(unavailable(needed))
 }
 
-/// What to do where no service manager runs for this user.
-pub const LOG_IN: &str = "log in through systemd (ssh, a console, machinectl), or let this user's service manager run without a login: loginctl enable-linger USER";
-const SCOPE: &str = "run it as: systemd-run --user --scope -p Delegate=yes runr …";
-const UNIFIED: &str = "this machine's cgroup v2 does not have it: boot with systemd.unified_cgroup_hierarchy=1";
-const DELEGATE: &str =
-    "systemctl edit user@.service: under [Service] write Delegate=cpu cpuset io memory pids, then log in again";
-
-/// `systemd-run --user` asks the service manager, too.
-fn log_in() -> &'static str {
-    if systemd::is_reachable() { SCOPE } else { LOG_IN }
-}
-
 fn unavailable(needed: &[&str]) -> Error {
-    let offers = |folder: PathBuf| std::fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
-    let all = mount_root().map(offers).unwrap_or_default();
-    let absent = needed.iter().find(|n| !all.split_whitespace().any(|c| c == **n));
-    let first = absent.or(needed.first()).copied().unwrap_or("memory");
+    let first = usable::first_missing(needed);
     Error::unsupported(format!("the requested cgroup controller `{first}` is not available"))
-        .hint(if absent.is_some() { UNIFIED } else { log_in() })
+        .hint(usable::advice(needed))
 }
 
 /// There is a group, and it lacks a controller.
