@@ -21,6 +21,7 @@ use crate::sys::channel::Channel;
 use crate::sys::fs::block_device;
 use crate::sys::process::{Fork, close_others, exit_now, fork};
 use crate::sys::term::Size;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::waitpid;
@@ -86,8 +87,9 @@ pub fn start(assignment: Assignment) -> Result<Channel> {
     }
 }
 
-fn main(assignment: Assignment, client: Channel) -> i32 {
+fn main(mut assignment: Assignment, client: Channel) -> i32 {
     detach(&assignment, &client);
+    widen(&mut assignment.plan);
     let (signals, listener) = match watch_signals().and_then(|s| Ok((s, Listener::open(&assignment.container.folder)?)))
     {
         Ok(made) => made,
@@ -120,6 +122,21 @@ fn detach(assignment: &Assignment, client: &Channel) {
             // A stream that was passed under its own number has been copied away by the command.
             let _ = crate::sys::process::copy_descriptor(null.as_raw_fd(), number);
         }
+    }
+}
+
+/// An exec session takes seven or eight descriptors, and there may be a thousand; many systems give 1024 unless one asks for more. What
+/// runs in the container has what its starter had, for programs that use select(2), unless it was given a number of its own.
+fn widen(plan: &mut Plan) {
+    const ENOUGH: u64 = 16 * 1024;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let wanted = ENOUGH.min(hard);
+    if soft >= wanted || setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_err() {
+        return;
+    }
+    let limits = &mut plan.process.rlimits;
+    if !limits.iter().any(|(resource, _, _)| *resource == libc::RLIMIT_NOFILE) {
+        limits.push((libc::RLIMIT_NOFILE, soft, hard));
     }
 }
 

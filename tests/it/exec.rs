@@ -423,6 +423,18 @@ fn detach_keys_leave_the_command_to_itself() {
     assert!(refused.starts_with("runr: invalid detach keys `nonsense`"), "{refused}");
 }
 
+/// Each takes some of the monitor's descriptors; what runs in the container keeps its starter's limit.
+#[test]
+fn more_at_once_than_a_low_limit_of_descriptors_allows() {
+    need!(userns, shell);
+    let sandbox = sandbox("");
+    let script = "ulimit -S -n 100
+        runr run -d --name low --network none busybox sh -c 'ulimit -S -n; exec sleep 1000' >/dev/null
+        for i in $(seq 40); do (runr exec low sleep 2 || echo failed) & done; wait
+        runr logs low; runr exec low sh -c 'ulimit -S -n'";
+    assert_eq!(sandbox.sh(script).limit(Duration::from_secs(60)).output().ok(), "100\n100\n");
+}
+
 /// Whoever leaves closes its streams. To the one who writes all the time that is no end of a pipeline.
 #[test]
 fn detaching_from_one_who_writes_does_not_end_it() {
