@@ -365,7 +365,12 @@ impl Service {
             return self.keep(process);
         }
         let wait = match &self.stopping {
-            Some(stopping) if stopping.restart => Duration::ZERO,
+            Some(stopping) if stopping.restart => {
+                // docker and podman count anew then, also when a health check (podman's) asked for it.
+                self.state.restart_count = 0;
+                self.back_off = BackOff::new();
+                Duration::ZERO
+            }
             Some(_) => return self.keep(process),
             None if self.state.stopped_by_user => return self.keep(process),
             _ if !restart::is_due(self.assignment.record().options.restart, code, self.state.restart_count) => {
