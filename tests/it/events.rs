@@ -1,8 +1,7 @@
 //! `events`: what happened can be asked for and what happens can be followed, in the words of docker and podman.
 
-use crate::exec::until;
 use crate::support::registry::Registry;
-use crate::support::{ImageBuilder, Layer, Sandbox};
+use crate::support::{ImageBuilder, Layer, Sandbox, until};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};

@@ -1,8 +1,8 @@
 //! `runr exec`: further commands in a running container, what they get, and what becomes of them.
 
-use crate::support::{Output, Sandbox, probe, pty::Pty};
+use crate::support::{Output, Sandbox, probe, pty::Pty, until};
 use nix::sys::signal::Signal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A sandbox with a container `c` that sleeps, made with these flags.
 fn sandbox(flags: &str) -> Sandbox {
@@ -22,16 +22,6 @@ fn exec(sandbox: &Sandbox, flags: &str, command: &[&str]) -> Output {
 #[track_caller]
 fn inside(sandbox: &Sandbox, flags: &str, script: &str) -> String {
     exec(sandbox, flags, &["sh", "-c", script]).ok()
-}
-
-/// Waits until `condition` holds.
-#[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The exec sessions that `inspect` shows, as JSON.

@@ -1,6 +1,6 @@
 //! What takes room is shown, what nobody uses goes, and `rm` removes whatever there is.
 
-use crate::support::{ImageBuilder, Layer, Sandbox, base_layer};
+use crate::support::{ImageBuilder, Layer, Sandbox, base_layer, until};
 use serde_json::Value;
 use std::path::Path;
 
@@ -192,19 +192,9 @@ fn rm_ends_what_runs_only_when_forced() {
     std::fs::create_dir(&out).unwrap();
     let mount = format!("{}:/out", out.display());
     sandbox.runr(["run", "-d", "--name", "polite", "-v", &mount, "busybox", "sh", "-c", script]).output().ok();
-    wait_for(&out.join("ready"));
+    until("it is ready", || out.join("ready").exists());
     sandbox.line("rm -f -t 20 polite").output().ok();
     assert!(out.join("asked").exists());
-}
-
-fn wait_for(file: &Path) {
-    for _ in 0..1000 {
-        if file.exists() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("`{}` does not come", file.display());
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Flags of `run` and `create` about a container's life and its user: each does what podman documents.
 
-use crate::exec::until;
-use crate::support::{Entry, ImageBuilder, Layer, Sandbox, base_layer, layer::Kind, pty::Pty};
+use crate::support::{Entry, ImageBuilder, Layer, Sandbox, base_layer, layer::Kind, pty::Pty, until};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! `stop`, `kill`, `restart`, `wait`, `pause`, `attach`, restart policies: containers that run, and the monitor that serves them.
 
-use crate::support::{Sandbox, pty::Pty};
+use crate::support::{Sandbox, pty::Pty, until};
 use std::time::{Duration, Instant};
 
 /// A sandbox with the base image in it.
@@ -19,15 +19,6 @@ fn detached(sandbox: &Sandbox, flags: &str, script: &str) -> String {
 
 fn field(sandbox: &Sandbox, name: &str, format: &str) -> String {
     sandbox.runr(["inspect", "--format", format, name]).output().ok().trim().to_owned()
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{what}: still not so");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// What obeys SIGTERM: PID 1 gets no signal that it has no handler for.
@@ -142,19 +133,19 @@ fn restart_policies_start_again_until_they_are_told_not_to() {
     need!(userns, shell);
     let sandbox = sandbox();
     detached(&sandbox, "--name three --restart on-failure:3", "exit 9");
-    eventually("three retries", || field(&sandbox, "three", "{{.State.Status}} {{.RestartCount}}") == "exited 3");
+    until("three retries", || field(&sandbox, "three", "{{.State.Status}} {{.RestartCount}}") == "exited 3");
     assert_eq!(field(&sandbox, "three", "{{.State.ExitCode}}"), "9");
     detached(&sandbox, "--name good --restart on-failure", "exit 0");
     assert_eq!(sandbox.line("wait good").output().ok(), "0\n");
     assert_eq!(field(&sandbox, "good", "{{.RestartCount}}"), "0");
     detached(&sandbox, "--name always --restart always", "sleep 0.1");
-    eventually("a restart", || field(&sandbox, "always", "{{.RestartCount}}").parse::<u32>().unwrap() >= 2);
+    until("a restart", || field(&sandbox, "always", "{{.RestartCount}}").parse::<u32>().unwrap() >= 2);
     assert_eq!(sandbox.line("stop -t 0 always").output().ok(), "always\n");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(field(&sandbox, "always", "{{.State.Status}}"), "exited", "a stop is meant");
     // A restart by hand counts anew, as for docker and podman.
     detached(&sandbox, "--name once --restart always", "[ -e /run-before ] && exec sleep 600; touch /run-before");
-    eventually("one restart", || field(&sandbox, "once", "{{.State.Status}} {{.RestartCount}}") == "running 1");
+    until("one restart", || field(&sandbox, "once", "{{.State.Status}} {{.RestartCount}}") == "running 1");
     sandbox.line("restart -t 0 once").output().ok();
     assert_eq!(field(&sandbox, "once", "{{.State.Status}} {{.RestartCount}}"), "running 0");
     sandbox.line("rm -f -t 0 three good always once").output().ok();
@@ -262,7 +253,7 @@ fn a_dead_monitor_is_noticed() {
     kill(&monitor);
     assert_eq!(sandbox.line("stop c").output().ok(), "c\n");
     assert_eq!(field(&sandbox, "c", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
-    eventually("its process ends", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    until("its process ends", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(sandbox.line("rm c").output().ok(), "c\n");
     detached(&sandbox, "--name c", "exit 0");
     sandbox.line("wait c").output().ok();

@@ -1,7 +1,6 @@
 //! `runr logs` and what is behind it: every byte, in every format, for readers before, during and after the container.
 
-use crate::exec::until;
-use crate::support::{Run, Running, Sandbox, pty::Pty};
+use crate::support::{Run, Running, Sandbox, pty::Pty, until};
 use std::path::Path;
 use std::time::Duration;
 

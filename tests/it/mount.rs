@@ -63,7 +63,7 @@ fn other_commands_work_inside_of_unshare() {
     let links = if has_other_ids() { script.to_owned() } else { script.replace("chown 5:6 /made; ", "") };
     sandbox.runr(run).arg(links).output().ok();
     sandbox.line("create --network none --name s busybox true").output().ok();
-    crate::exec::until("its files", || sandbox.line("exec r cat /mem/file").output().stdout == "m\n");
+    crate::support::until("its files", || sandbox.line("exec r cat /mem/file").output().stdout == "m\n");
     let inside = |script: &str| sandbox.runr(["unshare", "sh", "-c", script]).cwd(sandbox.dir()).output();
     // Both ways, with what is mounted in it, links staying in it, and owners.
     assert_eq!(inside("runr cp r:/mem/file got && cat got && runr cp -L r:/link got2 && cat got2").ok(), "m\nmade\n");
@@ -199,7 +199,7 @@ fn a_container_that_is_mounted_in_another_namespace_is_not_written_by_two() {
     let sign = sandbox.path("mounted");
     let script = "m=$(runr mount c) && echo x >$m/added && echo $$ >$0.new && mv $0.new $0; until test -e $0.go; do sleep 0.05; done; runr unmount c; echo y";
     let inside = sandbox.runr(["unshare", "sh", "-c", script]).arg(&sign).spawn();
-    crate::exec::until("it is mounted", || sign.exists());
+    crate::support::until("it is mounted", || sign.exists());
     let script = "runr start -a c; echo $?; runr cp /etc/passwd c:/; echo $?; runr commit c >/dev/null; echo $?; \
                   runr unshare runr mount c; echo $?; runr cp c:/added - | tar -xO";
     let out = sandbox.sh(script).output();
@@ -216,12 +216,12 @@ fn a_container_that_is_mounted_in_another_namespace_is_not_written_by_two() {
     std::fs::remove_file(&sign).unwrap();
     let script = "runr mount r && runr mount c && echo $$ >$0.new && mv $0.new $0; exec sleep 1000";
     let inside = sandbox.runr(["unshare", "sh", "-c", script]).arg(&sign).spawn();
-    crate::exec::until("both are mounted", || sign.exists());
+    crate::support::until("both are mounted", || sign.exists());
     sandbox.line("restart -t 0 r").output().ok();
     sandbox.line("start c").output().fails(125);
     inside.signal(nix::sys::signal::Signal::SIGKILL);
     inside.wait().code();
-    crate::exec::until("the process inside is gone", || sandbox.line("start -a c").output().code() == 0);
+    crate::support::until("the process inside is gone", || sandbox.line("start -a c").output().code() == 0);
     assert!(!folder.join("mount").exists(), "the folder is no longer in the way");
     sandbox.line("rm -f -t 0 c r").output().ok();
 }

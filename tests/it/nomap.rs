@@ -213,7 +213,7 @@ fn whole_life(flag: &str) {
     let run = "run -d --name c --network none --restart on-failure:1 --health-cmd true --health-interval 1s";
     let script = "trap 'exit 0' TERM; echo begun; echo made >/made; while :; do sleep 0.1; done";
     sandbox.line(run).args([flag, "busybox", "sh", "-c", script]).output().ok();
-    crate::exec::until("its file", || sandbox.line("exec c cat /made").output().stdout == "made\n");
+    crate::support::until("its file", || sandbox.line("exec c cat /made").output().stdout == "made\n");
     assert_eq!(sandbox.line("exec c id -u").output().ok(), "0\n");
     assert_eq!(sandbox.line("exec --user 5:6 c id -u").output().ok(), "5\n");
     std::fs::write(sandbox.path("in"), "from outside").unwrap();

@@ -1,6 +1,6 @@
 //! `runr run` as scripts and people use it: streams, statuses, signals, terminals, and what each flag does inside.
 
-use crate::support::{Sandbox, pty::Pty};
+use crate::support::{Sandbox, pty::Pty, until};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ fn signals_are_forwarded() {
         let script = format!("trap 'echo {name}; exit 9' {name}; touch /m/up; while :; do sleep 0.05; done");
         let mount = format!("{}:/m", marker.display());
         let running = sandbox.runr(["run", "--rm", "-v", &mount, "busybox", "sh", "-c", &script]).spawn();
-        wait_for(|| marker.join("up").exists());
+        until("it runs", || marker.join("up").exists());
         running.signal(signal);
         let out = running.wait();
         assert_eq!((out.code(), out.stdout.trim()), (9, name));
@@ -369,20 +369,8 @@ fn a_killed_command_leaves_its_container_and_a_killed_monitor_leaves_nothing() {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let monitor: i32 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(monitor), Signal::SIGKILL).unwrap();
-    wait_for(|| !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    until("its process is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
     assert!(sandbox.line("ps -a").output().ok().contains("Exited (137)"));
     sandbox.line("rm orphan").output().ok();
     assert_eq!(sandbox.line("ps -aq").output().ok(), "");
-}
-
-/// Waits for something that happens soon; a test that waits in vain has failed.
-#[track_caller]
-fn wait_for(mut happened: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if happened() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("it did not happen within 30 seconds");
 }

@@ -26,6 +26,7 @@ pub mod probe;
 pub mod pty;
 pub mod registry;
 pub mod sandbox;
+pub mod wait;
 
 #[allow(unused_imports, reason = "see above")]
 pub use {
@@ -36,4 +37,5 @@ pub use {
     layer::{Entry, Layer},
     podman::Podman,
     sandbox::Sandbox,
+    wait::until,
 };
