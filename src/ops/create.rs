@@ -50,9 +50,9 @@ pub fn create(
     progress: &dyn Progress,
 ) -> Result<Created> {
     let mut record = record(base, options, map)?;
-    let anonymous = volumes::name_anonymous(&mut record.options)?;
+    volumes::name_anonymous(&mut record.options)?;
     Settings::of(&record.options)?.check_for(&record)?;
-    let places = volumes::places(store, &record.options, false)?;
+    let places = volumes::future_places(store, &record.options)?;
     let draft = plan::Draft::new(&record, &store.paths().container(&record.id), places)?;
     // Until the record is written nothing tells `rmi` that the layers are needed.
     let _lease = record.image.as_ref().map(|image| plan::lease(store, &image.layers)).transpose()?;
@@ -69,7 +69,7 @@ pub fn create(
         (None, Some(stack)) => &stack.lowers,
         (None, None) => &[],
     };
-    let attached = volumes::attach(store, &record, anonymous, lowers, durability)?;
+    let attached = volumes::attach(store, &record, draft.user(), lowers, durability)?;
     let container = match Containers::new(store.paths()).create(record, durability) {
         Ok(container) => container,
         Err(e) => {
@@ -77,7 +77,7 @@ pub fn create(
             return Err(e);
         }
     };
-    drop(attached);
+    attached.keep()?;
     events::append(store.paths(), &Event::of(&container.record, "create"));
     Ok(Created { container, draft, stack })
 }
@@ -118,7 +118,7 @@ fn record(base: &Base<'_>, mut options: ContainerOptions, map: &IdMap) -> Result
         Base::Folder(path) => (None, Some(path.to_path_buf()), Execution::default()),
     };
     let command = compose::command(&execution, &options)?;
-    systemd::settle(&mut options, &execution, &command);
+    systemd::settle(&mut options, &execution, &command)?;
     Ok(ContainerRecord {
         version: VERSION,
         id: Containers::new_id()?,

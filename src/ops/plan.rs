@@ -54,6 +54,11 @@ impl Draft {
         Ok(Self { facts, user, accounts, composed, devices })
     }
 
+    /// Who the command runs as.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
     /// The whole plan. Writes the files that are put over the image's into the container's folder.
     pub fn finish(
         self,
@@ -91,7 +96,7 @@ impl Draft {
 ///
 /// Errors: `NotFound` when a layer is gone and the store can't make it again; those of [`Draft`].
 pub fn plan(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn Progress) -> Result<Plan> {
-    let draft = Draft::new(record, folder, volumes::places(store, &record.options, true)?)?;
+    let draft = Draft::new(record, folder, volumes::places(store, &record.options)?)?;
     if joins::map(store, &record.options)?.is_some_and(|map| map != record.map) {
         return Err(Error::conflict("the namespaces to join map other ids than when the container was made"));
     }

@@ -60,7 +60,7 @@ pub fn remove(store: &Store, words: &[String], options: RemoveOptions) -> Vec<Re
     while resolved.peek().is_some() {
         answers.extend(remove_some(store, resolved.by_ref().take(AT_ONCE), options, &mut seen));
     }
-    // One look at what the containers that are left use, for all of them.
+    // One look at what the containers that are left use, for all of them. What can't go now is found by `volume prune`.
     if let Ok(retired) = volumes::retire_anonymous(store, &volumes) {
         volumes::delete(&retired.trash);
     }
@@ -70,8 +70,10 @@ pub fn remove(store: &Store, words: &[String], options: RemoveOptions) -> Vec<Re
 /// The volumes that may go with these containers: as asked for, and those of containers that were to be removed at their end.
 fn volumes_of(all: &Containers, resolved: &[Result<Named>], options: RemoveOptions) -> Vec<String> {
     let records = resolved.iter().flatten().filter_map(|named| all.record(&named.id).ok());
-    let mut names: Vec<String> =
-        records.filter(|record| options.volumes || record.options.remove).flat_map(|r| volumes::mounted(&r)).collect();
+    let mut names: Vec<String> = records
+        .filter(|record| options.volumes || record.options.remove)
+        .flat_map(|r| volumes::own(&r.options))
+        .collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -336,7 +338,7 @@ fn empty(store: &Store, trash: Vec<Trash>) {
         }
     }
     for (map, paths) in rest.into_values() {
-        remove_trees(&map, &paths);
+        userns::remove_trees(&map, &paths);
     }
     if unknown.is_empty() {
         return;
@@ -345,19 +347,9 @@ fn empty(store: &Store, trash: Vec<Trash>) {
     for map in maps {
         unknown.retain(|path| path.exists());
         if !unknown.is_empty() {
-            remove_trees(&map, &unknown);
+            userns::remove_trees(&map, &unknown);
         }
     }
-}
-
-/// Deletes trees in one child with the map.
-fn remove_trees(map: &IdMap, paths: &[PathBuf]) {
-    let _ = userns::run(map, || {
-        for path in paths {
-            drop(userns::enter::remove_tree_here(path));
-        }
-        Ok(())
-    });
 }
 
 /// All containers that cannot do without one of these: by `--requires`, or because they join its namespaces. Those that

@@ -171,7 +171,7 @@ fn fork_monitor(store: &Store, container: NewContainer, mut plan: Plan, caller: 
     // A removal that fails has nobody to be told to.
     let afterwards: fn(&Store, &ContainerRecord) = |store, record| drop(images::remove_after(store, record));
     let afterwards = container.record.options.remove_image.then_some(afterwards);
-    let volumes = if container.record.options.remove { volumes::mounted(&container.record) } else { Vec::new() };
+    let volumes = if container.record.options.remove { volumes::own(&container.record.options) } else { Vec::new() };
     monitor::start(Assignment { store: store.clone(), container, plan, stdio, size, notify, hold, volumes, afterwards })
 }
 

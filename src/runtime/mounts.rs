@@ -94,8 +94,7 @@ fn mount_step(
         MountSource::Bind(source) => {
             let mount = sources.tree(source, step.options.recursive)?;
             if step.options.give_away {
-                let user = users::resolve(root.as_fd(), user, &[])?;
-                tree::give_away(&mount, user.uid, user.gid)?;
+                give_away(root, &mount, user)?;
             }
             bind(root, source, mount, &step.target, &step.options)
         }
@@ -114,6 +113,9 @@ fn mount_step(
                     if step.options.copy_up {
                         tree::copy_up(&target, &mount)?;
                     }
+                    if step.options.give_away {
+                        give_away(root, &mount, user)?;
+                    }
                     Ok(())
                 }
                 // Where the host's own /proc or /sys is partly hidden, the kernel refuses a complete new one ("mount too
@@ -131,6 +133,12 @@ fn mount_step(
             }
         }
     }
+}
+
+/// Gives what is mounted, with all in it, to the container's user.
+fn give_away(root: &OwnedFd, mount: &OwnedFd, user: &str) -> Result<()> {
+    let user = users::resolve(root.as_fd(), user, &[])?;
+    tree::give_away(mount, user.uid, user.gid)
 }
 
 /// Refuses a target that a link of the image's leads into /proc: what stands there decides which limits of the container

@@ -341,7 +341,7 @@ fn user_mount(mount: &Mount, facts: &Facts) -> Result<oci_spec::runtime::Mount> 
             words.extend(given.into_iter().filter(|w| !matches!(*w, "bind" | "rbind" | "bind-nonrecursive")));
             raw_mount(&mount.target, "bind", Some(source.clone()), &words)
         }
-        MountKind::Volume { name } => {
+        MountKind::Volume { name, .. } => {
             let source = facts.volumes.get(&mount.target).cloned();
             let source =
                 source.ok_or_else(|| Error::new(crate::base::Kind::Bug, format!("volume `{name}` has no folder")))?;

@@ -173,6 +173,14 @@ pub struct ContainerOptions {
 }
 
 impl ContainerOptions {
+    /// The volumes that are mounted, each with whether it goes with the container and where it is.
+    pub fn volumes(&self) -> impl Iterator<Item = (&str, bool, &Mount)> {
+        self.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Volume { name, anonymous } => Some((name.as_str(), *anonymous, mount)),
+            MountKind::Bind { .. } | MountKind::Tmpfs | MountKind::Devpts => None,
+        })
+    }
+
     /// True when the user does not exist in the container (`--userns nomap`, `--subuidname`).
     pub fn hides_user(&self) -> bool {
         self.userns.as_deref() == Some("nomap") || self.named_ids().is_some()
@@ -297,6 +305,9 @@ pub enum MountKind {
     Volume {
         /// The volume's name.
         name: String,
+        /// It had none: it goes with the container.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anonymous: bool,
     },
     /// Memory.
     Tmpfs,

@@ -23,4 +23,4 @@ mod uses;
 
 pub use containers::{Containers, Entry, NewContainer};
 pub use record::{ContainerRecord, ContainerState, ImageUse, Status};
-pub use uses::volume_users;
+pub use uses::{VolumeUsers, volume_users};

@@ -110,6 +110,12 @@ impl VolumeLock {
         fsx::remove_file(&self.folder.join(FRESH))
     }
 
+    /// Makes what is in it survive a power cut.
+    pub fn sync(&self) -> Result<()> {
+        let folder = fsx::open(&self.folder)?;
+        nix::unistd::syncfs(folder).doing(|| format!("sync the file system of `{}`", self.folder.display()))
+    }
+
     /// Where its files are.
     pub fn data(&self) -> PathBuf {
         self.folder.join(DATA)
@@ -140,6 +146,15 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 impl Store {
+    /// The folder that is mounted where a volume is: of one that does not exist, what it will be.
+    ///
+    /// Errors: as [`Store::volume`].
+    pub fn volume_folder(&self, name: &str) -> Result<PathBuf> {
+        let record = self.volume(name)?;
+        let device = record.as_ref().and_then(VolumeRecord::device);
+        Ok(device.map_or_else(|| self.volume_data(name), Path::to_path_buf))
+    }
+
     /// Where a volume's own files are, whether or not it exists.
     pub fn volume_data(&self, name: &str) -> PathBuf {
         self.paths().volume(name).join(DATA)
@@ -210,6 +225,18 @@ impl Store {
             Err(error) => Some(VolumeEntry::Damaged { name, error }),
         };
         Ok(names.into_iter().filter_map(entry).collect())
+    }
+
+    /// The volumes without a name of their own with which no container has been made yet.
+    pub fn half_made_volumes(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = super::trash::entries(&self.paths().volumes())?
+            .into_iter()
+            .filter(|folder| folder.join(FRESH).exists())
+            .map(|folder| name_of(&folder))
+            .collect();
+        names.sort_unstable();
+        names.retain(|name| self.volume(name).is_ok_and(|volume| volume.is_some_and(|v| v.anonymous)));
+        Ok(names)
     }
 
     /// Waits for a volume's lock; `None` when there is no such volume.

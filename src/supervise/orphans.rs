@@ -83,7 +83,7 @@ pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap)
         },
     );
     if let Some(record) = record.ok().filter(|record| record.options.remove) {
-        volumes::delete(&volumes::retire_anonymous(store, &volumes::mounted(&record))?.trash);
+        volumes::delete(&volumes::retire_anonymous(store, &volumes::own(&record.options))?.trash);
     }
     // Most often everything is the user's own and no namespace is needed.
     if trash::delete_own(&trash).is_err() {
@@ -92,8 +92,9 @@ pub fn discard(store: &Store, id: &str, name: Option<&str>, map: &userns::IdMap)
     Ok(())
 }
 
-/// Removes half-made containers whose maker is gone.
+/// Removes half-made containers, and volumes, whose maker is gone.
 pub fn sweep(store: &Store) {
+    volumes::sweep(store);
     for folder in half_made(store) {
         let _ = fsx::remove_dir_all(&folder);
     }

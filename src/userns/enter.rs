@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::io::{Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A process that is root of a user namespace of its own, and the socket to it.
@@ -234,6 +234,16 @@ pub fn remove_tree(map: &IdMap, path: &Path) -> Result<()> {
         _ => {}
     }
     run(map, || remove_tree_here(path))
+}
+
+/// Removes trees in one child with the map. What can't be removed stays.
+pub fn remove_trees(map: &IdMap, paths: &[PathBuf]) {
+    let _ = run(map, || {
+        for path in paths {
+            drop(remove_tree_here(path));
+        }
+        Ok(())
+    });
 }
 
 /// Removes a tree with this process's own rights, however deep it is, making unreadable directories of it accessible first (a

@@ -9,7 +9,7 @@ pub mod idmap;
 pub mod job;
 pub mod subid;
 
-pub use enter::{Worker, remove_tree, run};
+pub use enter::{Worker, remove_tree, remove_trees, run};
 pub use idmap::{IdMap, IdRange};
 pub use job::{Job, Keep};
 pub use subid::{default_map, seen_from_here};

@@ -78,6 +78,9 @@ fn a_named_volume_outlives_its_containers() {
     assert_eq!(sandbox.line("inspect --type volume -f {{.Name}} data").output().ok(), "data\n");
     sandbox.line("volume exists data").output().ok();
     sandbox.line("volume exists other").output().exits(1);
+    // A beginning is no name.
+    sandbox.line("volume exists dat").output().exits(1);
+    sandbox.line("inspect dat").output().exits(125);
 
     sandbox.line("create --name c -v data:/d busybox").output().ok();
     let id = sandbox.runr(["inspect", "-f", "{{slice .Id 0 12}}", "c"]).output().ok();
@@ -152,6 +155,18 @@ fn user_namespaces_of_other_kinds_fill_volumes_as_well() {
         let out =
             run(&sandbox, &flags, "app:1", "stat -c '%u:%g' /srv/data /srv/data/seed; touch /srv/data/x").output();
         assert_eq!(out.ok(), "33:34\n33:34\n", "{mode}");
+        if mode == "keep-id" {
+            // Whoever runs there without being named.
+            let out = run(
+                &sandbox,
+                "--userns keep-id -v kept:/none",
+                "app:1",
+                "touch /none/x; stat -c %u:%g /none; echo $(id -u):$(id -g)",
+            );
+            let out = out.output().ok();
+            let lines: Vec<&str> = out.lines().collect();
+            assert!(lines.len() == 2 && lines[0] == lines[1], "{out}");
+        }
         let flags = format!("--userns {mode} -u 44:45 -v {name}2:/none");
         assert_eq!(
             run(&sandbox, &flags, "app:1", "stat -c '%u:%g' /none; touch /none/x").output().ok(),
@@ -301,6 +316,8 @@ fn volumes_are_made_by_hand_too() {
     let device = format!("device={}", folder.display());
     sandbox.runr(["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", &device, "mine"]).output().ok();
     run(&sandbox, "-v mine:/d", "busybox", "touch /d/x").output().ok();
+    let place = sandbox.line("volume inspect -f {{.Mountpoint}} mine").output().ok();
+    assert_eq!(place.trim(), folder.to_str().unwrap());
     assert!(folder.join("x").exists());
     sandbox.line("volume rm mine").output().ok();
     assert!(folder.join("x").exists(), "the folder is the user's");
@@ -546,4 +563,111 @@ fn an_overlay_that_cannot_be_had_is_not_the_folder_itself() {
                    hint: mount it with `ro`, or a copy of it\n";
     assert_eq!(e, message);
     assert!(!sandbox.path("x").exists());
+}
+
+#[test]
+fn what_the_image_names_is_one_place_however_it_is_spelled() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let load = |name: &str, volumes: Value| {
+        let image = ImageBuilder::new().layer(&base_layer()).config("Volumes", volumes).build();
+        let archive = sandbox.path("image.tar");
+        image.write_docker_archive(&archive, &[name]);
+        sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    };
+    load("odd:1", json!({"data//x/": {}, "/a/../b": {}}));
+    let mine = sandbox.path("mine");
+    std::fs::create_dir(&mine).unwrap();
+    let bind = format!("-v {}:/data/x", mine.display());
+    run(&sandbox, &bind, "odd:1", "touch /data/x/file /b/file").output().ok();
+    assert!(mine.join("file").exists(), "the user's own folder has the place");
+    load("root:1", json!({"/": {}}));
+    let e = run(&sandbox, "", "root:1", "true").output().fails(125);
+    assert_eq!(e, "runr: the image names the volume `/`\nhint: leave the image's volumes out: --image-volume ignore\n");
+    run(&sandbox, "--image-volume ignore", "root:1", "true").output().ok();
+    load("many:1", (0..200).map(|n| (format!("/v{n}"), json!({}))).collect::<serde_json::Map<_, _>>().into());
+    let e = run(&sandbox, "", "many:1", "true").output().fails(125);
+    assert!(e.starts_with("runr: the image names 200 volumes, more than 128\n"), "{e}");
+    load("proc:1", json!({"/proc/x": {}}));
+    let e = run(&sandbox, "", "proc:1", "true").output().fails(125);
+    assert!(e.contains("nothing may be mounted inside /proc"), "{e}");
+    assert!(names(&sandbox).is_empty());
+}
+
+#[test]
+fn a_killed_command_leaves_no_volume_that_nobody_finds() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    for round in 0..rounds(40) {
+        let child = run(&sandbox, "-v /one -v /two", "busybox", "true").spawn();
+        std::thread::sleep(Duration::from_micros(u64::from(round % 40) * 300));
+        child.signal(nix::sys::signal::Signal::SIGKILL);
+        drop(child.wait());
+        settle(&sandbox);
+        sandbox.line("ps -a").output().ok();
+        // A container that came to be is there with its volumes, or gone with them.
+        sandbox.line("rm -fva").output().ok();
+        sandbox.line("ps -a").output().ok();
+        assert_eq!(names(&sandbox), Vec::<String>::new(), "round {round}");
+    }
+    // What was half made is swept once it is old enough.
+    for name in sandbox.leftovers() {
+        sandbox.remove_tree(&sandbox.store().join("tmp").join(name));
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_keeps_every_volume() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("create --name c -v data:/d -v /one busybox").output().ok();
+    let id = sandbox.line("ps -aq --no-trunc").output().ok();
+    let config = sandbox.store().join("containers").join(id.trim()).join("config.json");
+    std::fs::write(&config, "").unwrap();
+    let e = sandbox.line("volume rm data").output().fails(2);
+    assert!(e.starts_with("runr: cannot remove volume `data`: container `") && e.contains(&id[..12]), "{e}");
+    assert_eq!(sandbox.line("volume prune -af").output().ok(), "Total reclaimed space: 0B\n");
+    assert_eq!(names(&sandbox).len(), 2);
+    sandbox.line("rm -a").output().ok();
+    sandbox.line("volume prune -af").output().ok();
+    assert!(names(&sandbox).is_empty());
+    // One that can't be opened is no reason to believe that it names none.
+    need!(not_root);
+    sandbox.line("create --name c -v data:/d busybox").output().ok();
+    let id = sandbox.line("ps -aq --no-trunc").output().ok();
+    let config = sandbox.store().join("containers").join(id.trim()).join("config.json");
+    let close = |mode| std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    close(0);
+    assert!(sandbox.line("volume rm data").output().fails(125).contains("Permission denied"));
+    close(0o644);
+    sandbox.line("rm c").output().ok();
+    assert_eq!(sandbox.line("volume rm data").output().ok(), "data\n");
+}
+
+#[test]
+fn the_rest_of_a_container_is_saved_without_a_volume_that_is_gone() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    sandbox.line("create --name c -v data:/d busybox").output().ok();
+    std::fs::remove_dir_all(sandbox.store().join("volumes/data")).unwrap();
+    let out = sandbox.sh("runr cp c:/etc/passwd - | tar t; runr export c | tar t | grep -cx etc/passwd; runr commit -q c saved >/dev/null && echo saved");
+    assert_eq!(out.output().ok(), "passwd\n1\nsaved\n");
+    std::fs::create_dir_all(sandbox.store().join("volumes/odd")).unwrap();
+    let found = sandbox.line("system check --quick").output();
+    assert!(found.stdout.contains("volume `odd` is damaged: it has no record"), "{found:?}");
+}
+
+#[test]
+fn not_everything_can_be_given_away() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let home = sandbox.home();
+    for source in [home.to_str().unwrap(), "/", "/usr/", "/etc"] {
+        let out = sandbox.runr(["run", "--rm", "-u", "7", "-v", &format!("{source}:/h:U"), "busybox", "true"]).output();
+        let e = out.fails(125);
+        assert!(e.contains(" cannot be given away\n"), "{source}: {e}");
+    }
+    need!(subids);
+    let out = run(&sandbox, "-u 7 --tmpfs /t:U,mode=700", "busybox", "touch /t/x; stat -c '%u:%g %a' /t").output();
+    assert_eq!(out.ok(), "7:0 700\n");
 }

@@ -196,9 +196,9 @@ fn shown(volume: &Volume, record: &VolumeRecord) -> Value {
     })
 }
 
-/// The document of the volume `name`, for `inspect`.
+/// The document of the volume of this very name, for `inspect`.
 pub(super) fn document(store: &Store, name: &str) -> Result<Value> {
-    one(&volumes::list(store)?, &volumes::find(store, name)?)
+    one(&volumes::list(store)?, name)
 }
 
 /// `volume rm`: what can go goes, also when something else cannot.
@@ -265,5 +265,6 @@ pub(super) fn report(pruned: &PrunedVolumes) -> String {
 pub(crate) fn exists(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: VolumeExistsArgs = typed(matches)?;
     let store = Store::open(&context.config.root)?;
-    super::exists::answer(volumes::find(&store, &args.volume))
+    let exists = volumes::exists(&store, &args.volume);
+    super::exists::answer(exists.then_some(()).ok_or_else(|| Error::not_found(String::new())))
 }

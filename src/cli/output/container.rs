@@ -93,7 +93,7 @@ pub(crate) fn row(c: &Container, facts: &Facts, written: Option<u64>) -> Value {
     let pairs: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let sources = record.options.mounts.iter().map(|m| mount_source(&m.kind)).filter(|s| !s.is_empty());
     let mounts: Vec<String> = sources.map(|s| if facts.full { s } else { ellipsis(&s, 15) }).collect();
-    let volumes = record.options.mounts.iter().filter(|m| matches!(m.kind, MountKind::Volume { .. })).count();
+    let volumes = record.options.volumes().count();
     let mut docker = Shown::new(c, facts, written).fields();
     let since = docker.get("RunningFor").cloned();
     docker.extend(object(json!({
@@ -245,7 +245,7 @@ fn grouped(ports: Vec<Ports>) -> String {
 pub(crate) fn mount_source(kind: &MountKind) -> String {
     match kind {
         MountKind::Bind { source, .. } => source.to_string_lossy().into_owned(),
-        MountKind::Volume { name } => name.clone(),
+        MountKind::Volume { name, .. } => name.clone(),
         MountKind::Tmpfs | MountKind::Devpts => String::new(),
     }
 }

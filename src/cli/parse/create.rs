@@ -153,6 +153,7 @@ fn file_options(args: FileArgs, config: &Config, options: &mut ContainerOptions)
     if let Some(driver) = &args.volume_driver {
         flag("volume-driver", mount::volume_driver(driver))?;
     }
+    mounts.iter().try_for_each(|m| mount::check_gift(m, &config.home))?;
     options.mounts = mounts;
     options.volumes_from = args.volumes_from;
     options.read_only = args.read_only;

@@ -39,7 +39,7 @@ pub(crate) fn volume(text: &str, working_dir: &Path, home: &Path) -> Result<Moun
     } else if source.starts_with(['/', '.']) {
         MountKind::Bind { source: clean(&working_dir.join(source)), create: true }
     } else {
-        MountKind::Volume { name: volume_name(source).map_err(|why| bad(&why))? }
+        named_volume(source).map_err(|why| bad(&why))?
     };
     Ok(mount)
 }
@@ -76,6 +76,49 @@ const VOLUME_OPTIONS: [&str; 28] = [
     "norecurse",
 ];
 
+/// `U` gives a whole tree away, which a machine, or a user, does not recover from everywhere (podman's list).
+pub(crate) fn check_gift(mount: &Mount, home: &Path) -> Result<()> {
+    let MountKind::Bind { source, .. } = &mount.kind else { return Ok(()) };
+    if !mount.options.iter().any(|o| o == "U") {
+        return Ok(());
+    }
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let place = real(source);
+    if KEPT.iter().any(|kept| Path::new(kept) == place) || real(home) == place {
+        return Err(Error::usage(format!("mount option `U`: `{}` cannot be given away", source.display()))
+            .hint("mount a folder below it"));
+    }
+    Ok(())
+}
+
+/// Folders that nobody gives away.
+const KEPT: [&str; 24] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/etc/passwd",
+    "/etc/pki",
+    "/etc/shadow",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/log",
+];
+
 /// `--driver` of volumes.
 pub(crate) fn volume_driver(driver: &str) -> Result<()> {
     if matches!(driver, "local" | "") {
@@ -88,9 +131,10 @@ fn is_options(text: &str) -> bool {
     !text.is_empty() && text.split(',').all(|o| matches!(o, "ro" | "rw") || VOLUME_OPTIONS.contains(&o))
 }
 
-fn volume_name(name: &str) -> std::result::Result<String, String> {
+/// Without a name it is one of the container's own.
+fn named_volume(name: &str) -> std::result::Result<MountKind, String> {
     if name.is_empty() || check_name(name).is_ok() {
-        return Ok(name.to_owned());
+        return Ok(MountKind::Volume { name: name.to_owned(), anonymous: name.is_empty() });
     }
     Err(format!("`{name}` is no volume name; a path begins with `/` or `./`"))
 }
@@ -165,7 +209,7 @@ pub(crate) fn mount(text: &str, working_dir: &Path) -> Result<Mount> {
         ("tmpfs", Some(_)) => return Err(bad("a tmpfs has no source".to_owned())),
         ("devpts", None) => MountKind::Devpts,
         ("devpts", Some(_)) => return Err(bad("a devpts has no source".to_owned())),
-        ("volume", source) => MountKind::Volume { name: volume_name(&source.unwrap_or_default()).map_err(bad)? },
+        ("volume", source) => named_volume(&source.unwrap_or_default()).map_err(bad)?,
         (other @ ("image" | "glob" | "ramfs" | "artifact" | "cluster" | "npipe"), _) => {
             return Err(super::super::args::locate::not_yet(&format!("mount type `{other}`")));
         }
@@ -294,7 +338,7 @@ mod tests {
                     MountKind::Bind { source, create } => {
                         format!("{}{}", source.display(), if *create { "+" } else { "" })
                     }
-                    MountKind::Volume { name } => format!("volume {name}"),
+                    MountKind::Volume { name, .. } => format!("volume {name}"),
                     MountKind::Tmpfs => "tmpfs".to_owned(),
                     MountKind::Devpts => "devpts".to_owned(),
                 };

@@ -46,7 +46,7 @@ pub enum Outcome {
     Kept(String),
 }
 
-/// Looks at everything. Findings come in the order of what they are about: blobs, layers, images, containers, names, leftovers.
+/// Looks at everything. Findings come in the order of what they are about: blobs, layers, images, containers, names, volumes, leftovers.
 pub fn check(store: &Store, options: CheckOptions) -> Result<Vec<Finding>> {
     let mut check = Check { store, options, findings: Vec::new(), broken_layers: HashSet::new() };
     check.blobs()?;
@@ -54,6 +54,7 @@ pub fn check(store: &Store, options: CheckOptions) -> Result<Vec<Finding>> {
     check.images()?;
     check.containers()?;
     check.names()?;
+    check.volumes()?;
     check.leftovers()?;
     check.unreferenced()?;
     if options.repair || !options.quick {

@@ -6,6 +6,7 @@ use crate::image::Digest;
 use crate::ops::{containers, images};
 use crate::store::gc::{KEEP_PARTIALS, Scope};
 use crate::store::usage::LayerUsage;
+use crate::store::volumes::VolumeEntry;
 use crate::store::{Image, ImageSummary};
 use crate::supervise::orphans;
 use crate::unpack::compare::first_difference;
@@ -24,6 +25,18 @@ impl Check<'_> {
                 store.remove_blob(&digest)?;
                 repaired("removed")
             });
+        }
+        Ok(())
+    }
+
+    /// A damaged volume keeps its files: they are nobody's but the user's.
+    pub(super) fn volumes(&mut self) -> Result<()> {
+        for entry in self.store.volumes()? {
+            if let VolumeEntry::Damaged { name, error } = entry {
+                self.found(error.to_string(), || {
+                    kept(format!("see its files in `_data`, then `runr volume rm {name}`"))
+                });
+            }
         }
         Ok(())
     }

@@ -168,17 +168,12 @@ fn null_if_empty(list: Vec<String>) -> Value {
     if list.is_empty() { Value::Null } else { list.into() }
 }
 
-/// A name such as volumes without one get.
-fn is_generated(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 fn bind(mount: &Mount) -> Option<String> {
     let source = match &mount.kind {
         MountKind::Bind { source, .. } => source.display().to_string(),
         // docker leaves out those that nobody named.
-        MountKind::Volume { name } if is_generated(name) => return None,
-        MountKind::Volume { name } => name.clone(),
+        MountKind::Volume { anonymous: true, .. } => return None,
+        MountKind::Volume { name, .. } => name.clone(),
         MountKind::Tmpfs | MountKind::Devpts => return None,
     };
     let mut text = format!("{source}:{}", mount.target);

@@ -24,7 +24,9 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// Errors: `NotFound`; `Corrupt` for a damaged record.
 pub fn inspect(store: &Store, word: &str, size: bool) -> Result<Value> {
     let container = Containers::new(store.paths()).find(word)?;
-    let mut document = document(&container, &exec::sessions(&container), &|name| store.volume_data(name));
+    let mut document = document(&container, &exec::sessions(&container), &|name| {
+        store.volume_folder(name).unwrap_or_else(|_| store.volume_data(name))
+    });
     if size && let Value::Object(map) = &mut document {
         let written = container_list::written_bytes(&container)?;
         let image = ImageSizes::load(store)?.of(&container).unwrap_or(0);
@@ -154,7 +156,7 @@ fn existing(folder: &Path, name: &str) -> String {
 fn mount(mount: &Mount, volume: &dyn Fn(&str) -> PathBuf) -> Value {
     let (kind, source) = match &mount.kind {
         MountKind::Bind { source, .. } => ("bind", source.to_string_lossy().into_owned()),
-        MountKind::Volume { name } => ("volume", volume(name).to_string_lossy().into_owned()),
+        MountKind::Volume { name, .. } => ("volume", volume(name).to_string_lossy().into_owned()),
         MountKind::Tmpfs => ("tmpfs", String::new()),
         MountKind::Devpts => ("devpts", String::new()),
     };
@@ -164,7 +166,7 @@ fn mount(mount: &Mount, volume: &dyn Fn(&str) -> PathBuf) -> Value {
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
     put("Type", kind.into());
-    if let MountKind::Volume { name } = &mount.kind {
+    if let MountKind::Volume { name, .. } = &mount.kind {
         put("Name", name.as_str().into());
     }
     put("Source", source.into());

@@ -193,7 +193,7 @@ fn stopped(
     progress: &dyn Progress,
 ) -> Result<Way> {
     let root = root(store, record, folder, progress)?;
-    Ok(Way::Stopped { root, staging: folder.join("root"), places: places(store, record)?, _lock: lock })
+    Ok(Way::Stopped { root, staging: folder.join("root"), places: places(store, record), _lock: lock })
 }
 
 /// The layers of a container's image, lowest first.
@@ -218,9 +218,10 @@ fn root(store: &Store, record: &ContainerRecord, folder: &Path, progress: &dyn P
     plan::image_root(store, stack, folder, &record.map, progress)
 }
 
-/// The host's files and folders, and the volumes, in the container, the outer ones first.
-fn places(store: &Store, record: &ContainerRecord) -> Result<Vec<Place>> {
-    let volumes = volumes::places(store, &record.options, true)?;
+/// The host's files and folders, and the volumes, in the container, the outer ones first. A volume that is gone is left out: the
+/// rest can be saved.
+fn places(store: &Store, record: &ContainerRecord) -> Vec<Place> {
+    let volumes = volumes::places_there(store, &record.options);
     let place = |mount: &crate::spec::options::Mount| {
         let source = match &mount.kind {
             MountKind::Bind { source, .. } => Some(source.clone()),
@@ -231,5 +232,5 @@ fn places(store: &Store, record: &ContainerRecord) -> Result<Vec<Place>> {
     };
     let mut places: Vec<Place> = record.options.mounts.iter().filter_map(place).collect();
     places.sort_by_key(|p| p.target.matches('/').count());
-    Ok(places)
+    places
 }

@@ -17,54 +17,48 @@ use std::path::{Path, PathBuf};
 /// The folders of a container's volumes, by where they are mounted.
 pub(in crate::ops) type Places = HashMap<String, PathBuf>;
 
-/// Gives the volumes without a name one; returns these names.
-pub(in crate::ops) fn name_anonymous(options: &mut ContainerOptions) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+/// Gives the volumes without a name one.
+pub(in crate::ops) fn name_anonymous(options: &mut ContainerOptions) -> Result<()> {
     for mount in &mut options.mounts {
-        if let MountKind::Volume { name } = &mut mount.kind
+        if let MountKind::Volume { name, .. } = &mut mount.kind
             && name.is_empty()
         {
             *name = Containers::new_id()?;
-            names.push(name.clone());
         }
     }
-    Ok(names)
+    Ok(())
 }
 
-/// Where the volumes of a container are. With `exist` all of them must be there.
+/// Where the volumes of a container are.
 ///
 /// Errors: `Conflict` for one that is gone; `Usage` for one whose own folder on this machine is.
-pub(in crate::ops) fn places(store: &Store, options: &ContainerOptions, exist: bool) -> Result<Places> {
-    let mut places = Places::new();
-    for (name, mount) in of(options) {
-        let record = store.volume(name)?;
-        if record.is_none() && exist {
+pub(in crate::ops) fn places(store: &Store, options: &ContainerOptions) -> Result<Places> {
+    for (name, ..) in options.volumes() {
+        if store.volume(name)?.is_none() {
             return Err(Error::conflict(format!("volume `{name}` of the container is gone"))
                 .hint(format!("make a new one: `runr volume create {name}`")));
         }
-        let device = record.as_ref().and_then(VolumeRecord::device);
+    }
+    future_places(store, options)
+}
+
+/// The same of a container whose volumes need not exist yet.
+pub(in crate::ops) fn future_places(store: &Store, options: &ContainerOptions) -> Result<Places> {
+    let mut places = Places::new();
+    for (name, _, mount) in options.volumes() {
+        let device = store.volume(name)?.and_then(|record| record.device().map(Path::to_path_buf));
         if let Some(missing) = device.filter(|path| !path.is_dir()) {
             return Err(Error::usage(format!("volume `{name}`: its folder `{}` is gone", missing.display())));
         }
-        places.insert(mount.target.clone(), device.map_or_else(|| store.volume_data(name), Path::to_path_buf));
+        places.insert(mount.target.clone(), store.volume_folder(name)?);
     }
     Ok(places)
 }
 
-/// The volumes, each with its first mount; sorted, so that everybody locks them in one order.
-fn of(options: &ContainerOptions) -> Vec<(&str, &Mount)> {
-    let named = |mount: &'_ Mount| matches!(mount.kind, MountKind::Volume { .. });
-    let mut volumes: Vec<(&str, &Mount)> = options
-        .mounts
-        .iter()
-        .filter(|mount| named(mount))
-        .filter_map(|mount| match &mount.kind {
-            MountKind::Volume { name } => Some((name.as_str(), mount)),
-            _ => None,
-        })
-        .collect();
-    volumes.sort_by_key(|(name, _)| *name);
-    volumes
+/// Those that are there.
+pub(in crate::ops) fn places_there(store: &Store, options: &ContainerOptions) -> Places {
+    let place = |(name, _, mount): (&str, bool, &Mount)| Some((mount.target.clone(), store.volume_folder(name).ok()?));
+    options.volumes().filter_map(place).filter(|(_, folder)| folder.is_dir()).collect()
 }
 
 /// Volumes that can't be removed until the record of the container that mounts them is written.
@@ -77,6 +71,12 @@ pub(in crate::ops) struct Attached {
 }
 
 impl Attached {
+    /// The container is there. Until then those that were made for it alone are known by being fresh: a killed command leaves
+    /// nothing that is not found.
+    pub(in crate::ops) fn keep(self) -> Result<()> {
+        self.locks.iter().filter(|lock| lock.is_fresh()).try_for_each(VolumeLock::set_used)
+    }
+
     /// The container never came to be: what was made for it alone goes.
     pub(in crate::ops) fn give_back(self, store: &Store) {
         drop(self.locks);
@@ -87,26 +87,26 @@ impl Attached {
 }
 
 /// Makes the volumes that a container's record names and that do not exist, and fills the new ones from `lowers`, its image's
-/// folders, topmost first. `anonymous` are those that go with the container.
+/// folders, topmost first. `user` is who its command runs as.
 ///
 /// Forks; call it before threads exist.
 pub(in crate::ops) fn attach(
     store: &Store,
     record: &ContainerRecord,
-    anonymous: Vec<String>,
+    user: &str,
     lowers: &[PathBuf],
     durability: Durability,
 ) -> Result<Attached> {
-    let mut attached = Attached { locks: Vec::new(), anonymous };
-    let mut last = "";
-    for (name, mount) in of(&record.options) {
-        if name == std::mem::replace(&mut last, name) {
-            continue;
-        }
-        let own = attached.anonymous.iter().any(|own| own == name);
+    let mut all: Vec<(&str, bool, &Mount)> = record.options.volumes().collect();
+    // One order for everybody, so that nobody waits for who waits for him.
+    all.sort_by_key(|(name, ..)| *name);
+    all.dedup_by_key(|(name, ..)| *name);
+    let mut attached = Attached { locks: Vec::new(), anonymous: volumes::own(&record.options) };
+    for (name, anonymous, mount) in all {
         // A named volume is to outlive its container, whatever becomes of that.
-        let durability = if own { durability } else { Durability::Synced };
-        match hold(store, record, (name, mount), own, lowers, durability) {
+        let durability = if anonymous { durability } else { Durability::Synced };
+        let new = New { name, anonymous, durability, mount, record, user, lowers };
+        match new.hold(store) {
             Ok(lock) => attached.locks.push(lock),
             Err(e) => {
                 attached.give_back(store);
@@ -117,62 +117,71 @@ pub(in crate::ops) fn attach(
     Ok(attached)
 }
 
-/// One volume: there, filled, and locked.
-fn hold(
-    store: &Store,
-    record: &ContainerRecord,
-    (name, mount): (&str, &Mount),
+/// What is known of a volume that may have to be made.
+struct New<'a> {
+    name: &'a str,
     anonymous: bool,
-    lowers: &[PathBuf],
     durability: Durability,
-) -> Result<VolumeLock> {
-    loop {
-        let Some(lock) = store.lock_volume(name, Mode::Shared)? else {
-            make(store, &VolumeRecord { anonymous, ..VolumeRecord::new(name) }, durability)?;
-            continue;
-        };
-        if !lock.is_fresh() {
-            return Ok(lock);
-        }
-        drop(lock);
-        let Some(lock) = store.lock_volume(name, Mode::Exclusive)? else { continue };
-        if lock.is_fresh() {
-            let own_folder = store.volume(name)?.is_some_and(|volume| volume.device().is_none());
-            if own_folder {
-                fill_volume(record, mount, &lock, lowers).doing(|| format!("copy the image's `{}`", mount.target))?;
-            }
-            lock.set_used()?;
-        }
-        return Ok(lock);
-    }
+    mount: &'a Mount,
+    record: &'a ContainerRecord,
+    user: &'a str,
+    lowers: &'a [PathBuf],
 }
 
-fn fill_volume(record: &ContainerRecord, mount: &Mount, lock: &VolumeLock, lowers: &[PathBuf]) -> Result<()> {
-    // Where the user does not exist, the user's folders are out of reach.
-    let map = if record.options.hides_user() { userns::default_map()? } else { record.map.clone() };
-    let (new, data) = (lock.new_data(), lock.data());
-    let left = lock.left()?;
-    let files = !mount.options.iter().any(|o| o == "nocopy");
-    let content = Content {
-        lowers,
-        target: &mount.target,
-        user: record.options.user.as_deref().unwrap_or(&record.execution.user),
-        files,
-    };
-    let outside = |uid, gid| Some((record.map.host_uid(uid)?, record.map.host_gid(gid)?));
-    if left.is_empty() && is_filled(&content, &data, &outside) {
-        return Ok(());
+impl New<'_> {
+    /// There, filled, and locked.
+    fn hold(&self, store: &Store) -> Result<VolumeLock> {
+        let name = self.name;
+        loop {
+            let Some(lock) = store.lock_volume(name, Mode::Shared)? else {
+                let record = VolumeRecord { anonymous: self.anonymous, ..VolumeRecord::new(name) };
+                make(store, &record, self.durability)?;
+                continue;
+            };
+            if !lock.is_fresh() {
+                return Ok(lock);
+            }
+            drop(lock);
+            let Some(lock) = store.lock_volume(name, Mode::Exclusive)? else { continue };
+            if lock.is_fresh() {
+                let own_folder = store.volume(name)?.is_some_and(|volume| volume.device().is_none());
+                if own_folder && self.fill(&lock).doing(|| format!("copy the image's `{}`", self.mount.target))? {
+                    if self.durability == Durability::Synced {
+                        lock.sync()?;
+                    }
+                }
+                if !self.anonymous {
+                    lock.set_used()?;
+                }
+            }
+            return Ok(lock);
+        }
     }
-    userns::run(&map, || {
-        for path in left {
-            userns::enter::remove_tree_here(&path)?;
+
+    /// False when there was nothing to do.
+    fn fill(&self, lock: &VolumeLock) -> Result<bool> {
+        let record = self.record;
+        // Where the user does not exist, the user's folders are out of reach.
+        let map = if record.options.hides_user() { userns::default_map()? } else { record.map.clone() };
+        let (new, data) = (lock.new_data(), lock.data());
+        let left = lock.left()?;
+        let files = !self.mount.options.iter().any(|o| o == "nocopy");
+        let content = Content { lowers: self.lowers, target: &self.mount.target, user: self.user, files };
+        let outside = |uid, gid| Some((record.map.host_uid(uid)?, record.map.host_gid(gid)?));
+        if left.is_empty() && is_filled(&content, &data, &outside) {
+            return Ok(false);
         }
-        let filled = fill(&content, &new, &data, &|uid, gid| ids_here(&record.map, &map, uid, gid));
-        if filled.is_err() {
-            drop(userns::enter::remove_tree_here(&new));
-        }
-        filled
-    })
+        userns::run(&map, || {
+            for path in left {
+                userns::enter::remove_tree_here(&path)?;
+            }
+            let filled = fill(&content, &new, &data, &|uid, gid| ids_here(&record.map, &map, uid, gid));
+            if filled.is_err() {
+                drop(userns::enter::remove_tree_here(&new));
+            }
+            filled.map(|()| true)
+        })
+    }
 }
 
 /// What ids of a container with the map `of` are in a namespace with the map `here`.

@@ -2,16 +2,16 @@
 
 mod attach;
 
-pub(super) use attach::{Places, attach, name_anonymous, places};
+pub(super) use attach::{Places, attach, future_places, name_anonymous, places, places_there};
 
 use super::container_list;
 use crate::base::fsx::Durability;
-use crate::base::{Error, Result};
+use crate::base::{Error, Kind, Result};
 use crate::state::containers::short;
 use crate::state::events::{self, Event, Topic};
 use crate::state::{Containers, volume_users};
 use crate::store::Store;
-use crate::store::volumes::{VolumeEntry, VolumeRecord};
+use crate::store::volumes::{VolumeEntry, VolumeRecord, check_name};
 use crate::supervise::volumes::{self, Retired};
 use crate::userns::{self, IdMap};
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub struct Volume {
     pub entry: VolumeEntry,
     /// Where its files are.
     pub mountpoint: PathBuf,
+    /// runr's own folder for them.
+    own: PathBuf,
     /// The ids of the containers that mount it.
     pub users: Vec<String>,
 }
@@ -101,36 +103,48 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
 
 /// All volumes, by name.
 pub fn list(store: &Store) -> Result<Vec<Volume>> {
-    let mut users = volume_users(store.paths())?;
+    let users = volume_users(store.paths())?;
     let volumes = store.volumes()?.into_iter();
     Ok(volumes
         .map(|entry| {
-            let users = users.remove(entry.name()).unwrap_or_default();
-            Volume { mountpoint: store.volume_data(entry.name()), users, entry }
+            let mountpoint = match &entry {
+                VolumeEntry::Good(record) => record.device().map(Path::to_path_buf),
+                VolumeEntry::Damaged { .. } => None,
+            };
+            let own = store.volume_data(entry.name());
+            Volume { mountpoint: mountpoint.unwrap_or_else(|| own.clone()), own, users: users.of(entry.name()), entry }
         })
         .collect())
 }
 
+/// True when there is a volume of this very name, damaged or not.
+pub fn exists(store: &Store, name: &str) -> bool {
+    check_name(name).is_ok() && store.paths().volume(name).is_dir()
+}
+
 /// The volume of this name, or whose name alone begins so.
 ///
-/// Errors: `NotFound`; `Usage` when several names begin so.
+/// Errors: `NotFound`; `Ambiguous` when several names begin so.
 pub fn find(store: &Store, word: &str) -> Result<String> {
-    if store.paths().volume(word).is_dir() && crate::store::volumes::check_name(word).is_ok() {
+    if exists(store, word) {
         return Ok(word.to_owned());
     }
     let names: Vec<String> = store.volumes()?.iter().map(|entry| entry.name().to_owned()).collect();
     let mut fitting = names.into_iter().filter(|name| !word.is_empty() && name.starts_with(word));
     match (fitting.next(), fitting.next()) {
         (Some(name), None) => Ok(name),
-        (Some(_), Some(_)) => Err(Error::usage(format!("more than one volume has a name that begins with `{word}`"))),
-        _ => Err(Error::not_found(format!("no such volume: {word}"))),
+        (Some(_), Some(_)) => {
+            let text = format!("more than one volume has a name that begins with `{word}`");
+            Err(Error::new(Kind::Ambiguous, text).hint("give the whole name"))
+        }
+        _ => Err(missing(word)),
     }
 }
 
-/// Bytes of the files in each volume.
+/// Bytes of the files in each volume; those in a folder of the user's own are not runr's.
 pub fn sizes(volumes: &[Volume]) -> Result<Vec<u64>> {
     let map = userns::default_map()?;
-    let folders: Vec<(PathBuf, &IdMap)> = volumes.iter().map(|v| (v.mountpoint.clone(), &map)).collect();
+    let folders: Vec<(PathBuf, &IdMap)> = volumes.iter().map(|v| (v.own.clone(), &map)).collect();
     container_list::sizes(&folders)
 }
 
@@ -140,14 +154,18 @@ pub fn sizes(volumes: &[Volume]) -> Result<Vec<u64>> {
 pub fn remove(store: &Store, words: &[String]) -> Result<Vec<Result<String>>> {
     let found: Vec<Result<String>> = words.iter().map(|word| find(store, word)).collect();
     let names: Vec<String> = found.iter().flatten().cloned().collect();
-    let Retired { names: gone, used, trash } = volumes::retire_unused(store, &names)?;
+    let Retired { names: gone, used, mut failed, trash } = volumes::retire_unused(store, &names)?;
     volumes::delete(&trash);
-    let answer = |name: String| match used.get(&name) {
+    let mut answer = |name: String| match used.get(&name) {
         Some(users) => Err(in_use(&name, users)),
         None if gone.contains(&name) => Ok(name),
-        None => Err(Error::not_found(format!("no such volume: {name}"))),
+        None => Err(failed.remove(&name).unwrap_or_else(|| missing(&name))),
     };
-    Ok(found.into_iter().map(|found| found.and_then(answer)).collect())
+    Ok(found.into_iter().map(|found| found.and_then(&mut answer)).collect())
+}
+
+fn missing(name: &str) -> Error {
+    Error::not_found(format!("no such volume: {name}"))
 }
 
 fn in_use(name: &str, users: &[String]) -> Error {
