@@ -145,10 +145,10 @@ impl New<'_> {
             let Some(lock) = store.lock_volume(name, Mode::Exclusive)? else { continue };
             if lock.is_fresh() {
                 let own_folder = store.volume(name)?.is_some_and(|volume| volume.device().is_none());
-                if own_folder && self.fill(&lock).doing(|| format!("copy the image's `{}`", self.mount.target))? {
-                    if self.durability == Durability::Synced {
-                        lock.sync()?;
-                    }
+                let doing = || format!("copy the image's `{}`", self.mount.target);
+                let filled = own_folder && self.fill(&lock).doing(doing)?;
+                if filled && self.durability == Durability::Synced {
+                    lock.sync()?;
                 }
                 if !self.anonymous {
                     lock.set_used()?;
