@@ -68,3 +68,4 @@ mod store;
 mod top;
 mod unpack;
 mod volume;
+mod volume_content;
