@@ -5,10 +5,10 @@
 use super::procfs;
 use crate::base::{Doing, Error, Result, fsx};
 use nix::errno::Errno;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// Attributes of `mount_setattr` and `fsmount` (mount_setattr(2)).
 pub mod attr {
@@ -199,21 +199,29 @@ pub fn is_mount_point(path: &Path) -> Result<bool> {
     Ok(mounts_at(&list, &real).next().is_some())
 }
 
-/// A process in another mount namespace that has an overlay at this very path through which files are changed. Those that only
-/// show files have no folder for changes.
-pub fn overlay_is_written_by(path: &Path) -> Result<Option<i32>> {
-    let real = path.canonicalize().doing(|| format!("look at `{}`", path.display()))?;
-    let mut seen = vec![procfs::namespace(std::process::id() as i32, "mnt")];
-    let changes = |list: &[u8]| mounts_at(list, &real).any(|line| line.windows(10).any(|w| w == b",upperdir="));
-    Ok(procfs::pids().into_iter().find(|pid| {
+/// A process in another mount namespace that has an overlay whose folder of changes has a path that ends so. Those overlays that only
+/// show files have none. Processes that this one can't see, since they are in no pid namespace below its own, are not found.
+///
+/// Where it is mounted says nothing: a process is told paths below its own root, which may be that very mount.
+pub fn overlay_is_written_by(changes: &Path) -> Option<i32> {
+    let mut seen: Vec<u64> = procfs::namespace(std::process::id() as i32, "mnt").into_iter().collect();
+    procfs::pids().into_iter().find(|pid| {
         let namespace = procfs::namespace(*pid, "mnt");
-        if namespace.is_some() && seen.contains(&namespace) {
+        if namespace.is_some_and(|namespace| seen.contains(&namespace)) {
             return false;
         }
-        seen.push(namespace);
-        // One that has just ended has nothing mounted.
-        fsx::read(Path::new(&format!("/proc/{pid}/mountinfo"))).is_ok_and(|list| changes(&list))
-    }))
+        // One that has just ended has no list any more; another one in the same namespace has.
+        let Ok(list) = fsx::read(Path::new(&format!("/proc/{pid}/mountinfo"))) else { return false };
+        seen.extend(namespace);
+        list.split(|b| *b == b'\n').filter_map(upper_folder).any(|upper| upper.ends_with(changes))
+    })
+}
+
+/// The folder of changes in a line of a mountinfo. The options of the filesystem come last; commas in their values are escaped.
+fn upper_folder(line: &[u8]) -> Option<PathBuf> {
+    let options = line.rsplit(|b| *b == b' ').next()?;
+    let upper = options.split(|b| *b == b',').find_map(|option| option.strip_prefix(b"upperdir="))?;
+    Some(OsString::from_vec(unescaped(upper)).into())
 }
 
 /// The lines of a mountinfo for what is mounted at this path.
@@ -254,5 +262,16 @@ mod tests {
         assert!(is_mount_point(Path::new("/proc")).unwrap());
         assert!(!is_mount_point(Path::new("/proc/self")).unwrap());
         assert!(!is_mount_point(Path::new("/no/such/path")).unwrap());
+    }
+
+    #[test]
+    fn the_folder_of_changes_is_found_wherever_the_overlay_is() {
+        let line =
+            |options: &str| upper_folder(format!("9 8 0:7 / / rw shared:1 - overlay overlay {options}").as_bytes());
+        let upper =
+            line(r"rw,lowerdir=/a:/b\040\054upperdir\075c,upperdir=/s\054\040t/id/upper,workdir=/w,userxattr").unwrap();
+        assert_eq!(upper, Path::new("/s, t/id/upper"));
+        assert!(upper.ends_with("id/upper") && !upper.ends_with("d/upper"));
+        assert_eq!((line("ro,lowerdir=/a:/b"), upper_folder(b"")), (None, None));
     }
 }

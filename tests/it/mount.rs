@@ -223,6 +223,18 @@ fn a_container_that_is_mounted_in_another_namespace_is_not_written_by_two() {
     inside.wait().code();
     crate::support::until("the process inside is gone", || sandbox.line("start -a c").output().code() == 0);
     assert!(!folder.join("mount").exists(), "the folder is no longer in the way");
+    // Of all that the only process there sees, it is the root.
+    let script = "PATH=$PATH:/usr/sbin:/sbin; m=$(runr mount c) && echo $$ >$0 && exec chroot $m sleep 1000";
+    let inside = sandbox.runr(["unshare", "sh", "-c", script]).arg(sandbox.path("chroot")).spawn();
+    crate::support::until("it is in there", || {
+        let pid = std::fs::read_to_string(sandbox.path("chroot")).unwrap_or_default();
+        std::fs::read_to_string(format!("/proc/{}/comm", pid.trim())).is_ok_and(|name| name == "sleep\n")
+    });
+    let stderr = sandbox.line("start -a c").output().fails(125);
+    assert!(stderr.contains("is mounted where process "), "{stderr}");
+    inside.signal(nix::sys::signal::Signal::SIGKILL);
+    inside.wait().code();
+    crate::support::until("the process in there is gone", || sandbox.line("start -a c").output().code() == 0);
     sandbox.line("rm -f -t 0 c r").output().ok();
 }
 

@@ -97,7 +97,7 @@ fn root(store: &Store, container: &Container, progress: &dyn Progress) -> Result
 /// No record is kept of mounts, since none would be right: they end with their namespace. The folder they need is the record,
 /// and the mounts themselves are asked for when it is there.
 ///
-/// Errors: `Conflict` for a container that is mounted, here or in the mount namespace of another process.
+/// Errors: `Conflict` for a container that is mounted, here or in the mount namespace of another process in sight.
 pub(in crate::ops) fn refuse_mounted(record: &ContainerRecord, folder: &Path) -> Result<()> {
     // A folder of its own may have any number of mounts. Most often there is no folder to be a mount point, and no file to read.
     let at = folder.join(MOUNT);
@@ -109,7 +109,8 @@ pub(in crate::ops) fn refuse_mounted(record: &ContainerRecord, folder: &Path) ->
         let text = format!("container `{id}` is mounted, and so could be changed by two at once");
         return Err(Error::conflict(text).hint(format!("unmount it first: `runr unmount {}`", record.name)));
     }
-    if let Some(pid) = overlay_is_written_by(&at)? {
+    // An id is nobody else's, and the store may be seen elsewhere in another mount namespace.
+    if let Some(pid) = overlay_is_written_by(&Path::new(&record.id).join("upper")) {
         let text =
             format!("container `{id}` is mounted where process {pid} is, and so could be changed by two at once");
         let hint = format!("unmount it there with `runr unmount {}`, or end that process", record.name);
