@@ -189,7 +189,8 @@ impl Companion {
         channel.send(&Request::Detach, &[])?;
         self.relays.retain(|relay| !relay.input);
         let begin = Instant::now();
-        while !self.relays.is_empty() {
+        // By the clock: of a container that writes all the time there is always something to read.
+        while !self.relays.is_empty() && begin.elapsed() < PATIENCE {
             let left = PATIENCE.saturating_sub(begin.elapsed()).as_millis();
             let mut fds: Vec<_> = self.relays.iter().map(|r| PollFd::new(r.from.as_fd(), PollFlags::POLLIN)).collect();
             let polled = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
@@ -251,5 +252,28 @@ impl Relay {
             }
         }
         Passed::Bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_takes_its_time_and_no_longer_whatever_is_written() {
+        let (channel, _monitor) = Channel::pair().unwrap();
+        let (from, writer) = nix::unistd::pipe().unwrap();
+        // A monitor that never lets go.
+        let writer = std::thread::spawn(move || while nix::unistd::write(&writer, &[b'y'; 4096]).is_ok() {});
+        let to = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap().into();
+        let mut companion = Companion { relays: vec![Relay { from, to, input: false }], ..Companion::default() };
+        let (done, left) = std::sync::mpsc::channel();
+        let leaving = std::thread::spawn(move || {
+            companion.leave(&channel).unwrap();
+            done.send(()).unwrap();
+        });
+        left.recv_timeout(PATIENCE * 20).expect("the client leaves");
+        leaving.join().unwrap();
+        writer.join().unwrap();
     }
 }
