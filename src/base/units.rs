@@ -1,7 +1,16 @@
-//! Sizes, durations and clocks: text to number and back, in docker's words.
+//! Switches, sizes, durations and clocks: text to value and back, in docker's words.
 
 use super::error::{Error, Result};
 use std::time::Duration;
+
+/// A switch as Go's `strconv.ParseBool` reads it, and so docker and podman.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
 
 /// Parses a byte count as docker's `--memory` and `--shm-size` take it: a number, optionally with a fraction, and one of
 /// `b k m g t p` with an optional `b` or `ib` behind it, powers of 1024.

@@ -276,6 +276,9 @@ mod tests {
             ("images --filter dang", &["dangling="]),
             ("images --filter dangling=t", &["dangling=true"]),
             ("events --filter typ", &["type="]),
+            ("events --filter type=v", &["type=volume"]),
+            ("volume ls --filter anonymous=", &["anonymous=true", "anonymous=false"]),
+            ("volume prune --filter all=t", &["all=true"]),
             ("container prune --filter st", &[]),
             ("wait --condition he", &["healthy"]),
         ] {

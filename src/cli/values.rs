@@ -53,10 +53,10 @@ fn filters(command: &str, current: &str) -> Vec<String> {
     let (keys, values): (&[&str], &[Words]) = match command {
         "images" => (&image_list::FILTERS, &SWITCHES),
         "image prune" | "system prune" => (&["until", "label", "label!", "dangling", "reference"], &SWITCHES),
-        "volume ls" => (&volume::FILTERS, &[("dangling", &["true", "false"])]),
-        "volume prune" => (&volume::PRUNE_FILTERS, &[]),
+        "volume ls" => (&volume::FILTERS, &SWITCHES),
+        "volume prune" => (&volume::PRUNE_FILTERS, &SWITCHES),
         "container prune" => (&["until", "label", "label!"], &[]),
-        "events" => (&events::FILTERS, &[("type", &["container", "image", "system"])]),
+        "events" => (&events::FILTERS, &[("type", &["container", "image", "volume", "system"])]),
         _ => (&container_filter::FILTERS, &WORDS),
     };
     let known = values.iter().find(|(key, _)| typed.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
@@ -68,9 +68,12 @@ fn filters(command: &str, current: &str) -> Vec<String> {
 
 type Words = (&'static str, &'static [&'static str]);
 
-const SWITCHES: [Words; 4] = [
+const SWITCHES: [Words; 7] = [
     ("dangling", &["true", "false"]),
+    ("anonymous", &["true", "false"]),
+    ("all", &["true", "false"]),
     ("containers", &["true", "false"]),
     ("readonly", &["true", "false"]),
     ("intermediate", &["true", "false"]),
+    ("manifest", &["true", "false"]),
 ];

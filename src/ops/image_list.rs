@@ -1,7 +1,7 @@
 //! `images` with its filters, and the document of `image inspect`, in docker's words.
 
 use super::containers::image_users;
-use crate::base::{Error, Result, moment};
+use crate::base::{Error, Result, moment, units};
 use crate::image::Reference;
 use crate::image::config::Execution;
 use crate::store::{Image, ImageSummary, Store};
@@ -13,6 +13,8 @@ use std::str::FromStr;
 pub enum Filter {
     /// `dangling=true|false`: without a name, or with one.
     Dangling(bool),
+    /// `intermediate=true|false`: the same for a list. Not for a prune, which takes `dangling=false` to be about all images.
+    Intermediate(bool),
     /// `label=KEY` or `label=KEY=VALUE`.
     Label(String, Option<String>),
     /// `label!=…`.
@@ -59,14 +61,14 @@ impl FromStr for Filter {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (value.to_owned(), None),
         };
-        let switch = || match value {
-            "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
-            _ => Err(Error::usage(format!("invalid filter `{text}`: use {key}=true or {key}=false"))),
+        let switch = || {
+            units::parse_bool(value)
+                .ok_or_else(|| Error::usage(format!("invalid filter `{text}`: use {key}=true or {key}=false")))
         };
         Ok(match key {
             // podman: one without a name that no other image was made from, and nobody knows here what others were made from.
-            "dangling" | "intermediate" => Self::Dangling(switch()?),
+            "intermediate" => Self::Intermediate(switch()?),
+            "dangling" => Self::Dangling(switch()?),
             "containers" if value == "external" => Self::Never(true),
             "containers" => Self::Used(switch()?),
             "readonly" | "manifest" => Self::Never(switch()?),
@@ -128,7 +130,9 @@ pub fn passes(image: &ImageSummary, filter: &Filter, limit: Option<jiff::Timesta
     };
     let made = made(image);
     match filter {
-        Filter::Dangling(wanted) => (image.names.is_empty() && image.foreign_names.is_empty()) == *wanted,
+        Filter::Dangling(wanted) | Filter::Intermediate(wanted) => {
+            (image.names.is_empty() && image.foreign_names.is_empty()) == *wanted
+        }
         Filter::Label(name, value) => has(name, value),
         Filter::NoLabel(name, value) => !has(name, value),
         Filter::Reference(_) | Filter::Used(_) => true,
@@ -315,6 +319,8 @@ mod tests {
         for (filters, expected) in [
             (&[][..], &["", "new:1", "quay.io/mid:latest", "old:1"][..]),
             (&["dangling=true"], &[""]),
+            (&["dangling=T"], &[""]),
+            (&["intermediate=False"], &["new:1", "quay.io/mid:latest", "old:1"]),
             (&["label=l=x"], &["new:1", "old:1"]),
             (&["label!=l=x"], &["", "quay.io/mid:latest"]),
             (&["label=l", "dangling=false", "before=new:1"], &["quay.io/mid:latest", "old:1"]),

@@ -177,6 +177,7 @@ fn images_are_listed_by_name_and_format() {
         ("images other -q", ""),
         ("images --filter reference=busy* --format {{.Tag}}", "latest\n"),
         ("images --filter dangling=true -q", ""),
+        ("images --filter dangling=True -q", ""),
         ("images --filter intermediate=true -q", ""),
         ("images --filter readonly=true -q", ""),
         ("images --filter readonly=false --filter manifest=false --filter intermediate=false -q --no-trunc", &id),

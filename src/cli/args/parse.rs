@@ -3,7 +3,7 @@
 //! into runr's words.
 
 use super::{CommandEntry, known, refused};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, units};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
@@ -45,13 +45,9 @@ fn as_docker_reads(arg: Arg) -> Arg {
     }
 }
 
-/// Go's `strconv.ParseBool`, which is what docker and podman read switches with.
+/// [`units::parse_bool`] for clap.
 pub(crate) fn go_bool(text: &str) -> std::result::Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err("use true or false".to_owned()),
-    }
+    units::parse_bool(text).ok_or_else(|| "use true or false".to_owned())
 }
 
 fn translate(error: &clap::Error, path: &str, command: &Command) -> Error {

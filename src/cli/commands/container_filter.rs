@@ -3,7 +3,7 @@
 use super::super::output::container::{mount_source, network};
 use super::super::output::filter::Filters;
 use super::super::output::time;
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, units};
 use crate::image::ports::Ports;
 use crate::image::{Digest, Reference};
 use crate::ops::container_list::labels;
@@ -142,7 +142,7 @@ impl<'a> Tests<'a> {
             // As for docker: what was asked for, whether or not the network has ports to publish.
             && filters.any("publish", |wanted| fits(wanted, &record.options.published_ports()))
             // There are no services and no pods.
-            && filters.any("is-task", |wanted| !truth(wanted).unwrap_or(false))
+            && filters.any("is-task", |wanted| !units::parse_bool(wanted).unwrap_or(false))
             && filters.any("pod", |wanted| matches!(wanted, "" | "none"))
             && filters.any("isolation", |wanted| matches!(wanted, "" | "default"))
     }
@@ -183,7 +183,7 @@ fn check_words(filters: &Filters) -> Result<()> {
         }
     }
     for value in filters.values("is-task") {
-        truth(value).ok_or_else(|| invalid("is-task", value, "use true or false"))?;
+        units::parse_bool(value).ok_or_else(|| invalid("is-task", value, "use true or false"))?;
     }
     for key in ["publish", "expose"] {
         if let Some(value) = filters.values(key).find(|v| v.parse::<Ports>().is_err()) {
@@ -195,15 +195,6 @@ fn check_words(filters: &Filters) -> Result<()> {
 
 fn invalid(key: &str, value: &str, hint: &str) -> Error {
     Error::usage(format!("invalid filter `{key}={value}`")).hint(hint)
-}
-
-/// Go's `strconv.ParseBool`.
-pub(super) fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 /// One of the ports is among those of a filter, which was checked.

@@ -10,7 +10,6 @@ use super::super::output::{document, time};
 use super::super::parse::mount::volume_driver;
 use super::super::parse::names;
 use super::super::{Context, Exit, typed};
-use super::container_filter::truth;
 use crate::base::template::{Template, mark_map};
 use crate::base::{Error, Kind, Result, moment, units};
 use crate::ops::volumes::{self, NewVolume, PrunedVolumes, Volume};
@@ -110,7 +109,7 @@ fn chosen(volumes: Vec<Volume>, filters: &Filters) -> Result<Vec<Volume>> {
         .collect::<Result<_>>()?;
     let flag = |key: &'static str, is: bool| -> Result<bool> {
         for wanted in filters.values(key) {
-            let wanted = truth(wanted)
+            let wanted = units::parse_bool(wanted)
                 .ok_or_else(|| Error::usage(format!("filter {key}: `{wanted}` is neither true nor false")))?;
             if wanted != is {
                 return Ok(false);
@@ -230,7 +229,7 @@ pub(crate) fn rm(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
 pub(crate) fn prune(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: VolumePruneArgs = typed(matches)?;
     let filters = Filters::parse(&args.filter, &PRUNE_FILTERS)?;
-    let all = args.all || filters.values("all").any(|text| truth(text).unwrap_or(false));
+    let all = args.all || filters.values("all").any(|text| units::parse_bool(text).unwrap_or(false));
     let warning = if all {
         "WARNING! This will remove all local volumes not used by at least one container."
     } else {

@@ -16,7 +16,7 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod security;
 
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, units};
 
 /// `KEY=VALUE`, where the value may hold further `=`.
 fn key_value(text: &str) -> Result<(String, String)> {
@@ -71,7 +71,7 @@ fn csv(line: &str) -> Result<Vec<String>> {
 /// A switch inside a value: `readonly`, `readonly=true`.
 fn switch(value: Option<&str>) -> Result<bool> {
     value.map_or(Ok(true), |text| {
-        super::args::parse::go_bool(text).map_err(|why| Error::usage(format!("invalid value `{text}`: {why}")))
+        units::parse_bool(text).ok_or_else(|| Error::usage(format!("invalid value `{text}`: use true or false")))
     })
 }
 

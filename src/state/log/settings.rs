@@ -1,7 +1,7 @@
 //! `--log-driver` and `--log-opt` as settings: what is checked before a container is made is what its monitor acts on.
 
 use super::{journal, tag};
-use crate::base::units::parse_bytes;
+use crate::base::units::{parse_bool, parse_bytes};
 use crate::base::{Doing, Error, Result};
 use crate::spec::ContainerOptions;
 use crate::state::record::ContainerRecord;
@@ -237,13 +237,14 @@ fn check_mode(mode: Option<&str>, buffer: Option<&str>) -> Result<()> {
 fn compress(given: Option<&str>, default: bool, rotates: bool) -> Result<bool> {
     match given {
         None | Some("") => Ok(default && rotates),
-        Some("1" | "t" | "T" | "TRUE" | "true" | "True") if rotates => Ok(true),
-        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => {
-            Err(Error::usage("log option `compress`: it needs `max-size`, and a `max-file` of 2 or more")
-                .hint("only files that are full are packed"))
-        }
-        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
-        Some(other) => Err(Error::usage(format!("log option `compress`: invalid value `{other}`: use true or false"))),
+        Some(text) => match parse_bool(text) {
+            Some(true) if !rotates => {
+                Err(Error::usage("log option `compress`: it needs `max-size`, and a `max-file` of 2 or more")
+                    .hint("only files that are full are packed"))
+            }
+            Some(wanted) => Ok(wanted),
+            None => Err(Error::usage(format!("log option `compress`: invalid value `{text}`: use true or false"))),
+        },
     }
 }
 
