@@ -4,10 +4,13 @@
 //! any more who made it. What it cannot help to inherit, through fork and exec, is
 //!
 //! - a time namespace of the session's own (`runtime::exec`), from the command on. Its clocks are the container's, so nobody
-//!   notices. It is a fence: only with `CAP_SYS_ADMIN`, which no container has unless it was given, can a process leave it.
+//!   notices. It is a fence: only with `CAP_SYS_ADMIN` can a process leave it. No container has that unless it was given, and the
+//!   usual filter lets nobody make a user namespace to have it in. Without a filter (`seccomp=unconfined`) everybody may.
 //! - its timer slack (`PR_SET_TIMERSLACK`, 50 µs for everybody): each session has one that is a few nanoseconds longer, a
 //!   number of its own, which who owns the user namespace may read in `/proc/PID/timerslack_ns`. A process may set that
-//!   itself, and one of a real-time class has none; it is for kernels without time namespaces (before Linux 5.6).
+//!   itself, one of a real-time class has none, and it counts in one namespace only (`Mark::within`). It is for kernels without
+//!   time namespaces (before Linux 5.6), and for who left the fence. A daemon that left both goes with the container, and with
+//!   `--pid host` not even then.
 //!
 //! Not a cgroup below the container's, which could be killed as a whole: few users may make one, and in it no controllers could be
 //! enabled beside the container's own processes. Java before 24 and Node look for limits in their own group only, and would see none.
