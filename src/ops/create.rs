@@ -8,11 +8,11 @@ use crate::base::{Error, Result};
 use crate::image::config::Execution;
 use crate::rootfs::assemble::{self, Stack};
 use crate::runtime::plan::Plan;
-use crate::spec::options::ContainerOptions;
+use crate::spec::options::{Attach, ContainerOptions};
 use crate::spec::{compose, systemd};
 use crate::state::events::{self, Event};
 use crate::state::log::Settings;
-use crate::state::record::{ContainerRecord, ImageUse, VERSION};
+use crate::state::record::{ContainerRecord, ContainerState, ImageUse, VERSION};
 use crate::state::{Containers, NewContainer};
 use crate::store::{Image, Store};
 use crate::unpack::Limits;
@@ -39,13 +39,14 @@ pub struct Created {
     stack: Option<Stack>,
 }
 
-/// Makes a container.
+/// Makes a container; `streams` are those of the caller's that it is made for.
 ///
 /// Errors: `Conflict` when its name is taken; whatever keeps it from ever being started.
 pub fn create(
     store: &Store,
     base: &Base<'_>,
     options: ContainerOptions,
+    streams: Attach,
     map: &IdMap,
     progress: &dyn Progress,
 ) -> Result<Created> {
@@ -70,7 +71,8 @@ pub fn create(
         (None, None) => &[],
     };
     let attached = volumes::attach(store, &record, draft.user(), lowers, durability)?;
-    let container = match Containers::new(store.paths()).create(record, durability) {
+    let state = ContainerState { attached: streams, ..ContainerState::created() };
+    let container = match Containers::new(store.paths()).create(record, state, durability) {
         Ok(container) => container,
         Err(e) => {
             attached.give_back(store);

@@ -38,8 +38,6 @@ pub struct ContainerOptions {
     pub tty: bool,
     /// `--interactive`.
     pub interactive: bool,
-    /// Which streams of its caller's it was made for; none with `--detach`. For inspect: each start decides anew.
-    pub attached: Attach,
     /// `--init`: runr's own init is PID 1, unless there is an `init_path`.
     pub init: bool,
     /// `--init-path`: this program of the machine is PID 1 instead.
@@ -200,7 +198,7 @@ impl ContainerOptions {
 
 /// `--attach`: streams of a caller's that are connected to a container's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Attach {
     /// Its standard input.
     pub stdin: bool,

@@ -97,10 +97,16 @@ impl Containers {
         Ok(hex(&bytes))
     }
 
-    /// Makes a container: its folder appears complete and locked, then its name. With no name in `record`, one is chosen.
+    /// Makes a container in this state: its folder appears complete and locked, then its name. With no name in `record`, one is
+    /// chosen.
     ///
     /// Errors: `Conflict` when the name is taken.
-    pub fn create(&self, mut record: ContainerRecord, durability: Durability) -> Result<NewContainer> {
+    pub fn create(
+        &self,
+        mut record: ContainerRecord,
+        state: ContainerState,
+        durability: Durability,
+    ) -> Result<NewContainer> {
         let making = self.paths.tmp().join(format!("container-{}", record.id));
         let folder = self.paths.container(&record.id);
         fsx::create_dir(&making, 0o700)?;
@@ -117,7 +123,7 @@ impl Containers {
                 fsx::create_dir(&making.join(sub), mode)?;
             }
             // Both: a record without its state, or with an empty one, is a damaged container.
-            fsx::write_new(&making.join(STATE), &serde_json::to_vec(&ContainerState::created())?, durability)?;
+            fsx::write_new(&making.join(STATE), &serde_json::to_vec(&state)?, durability)?;
             fsx::write_new(&making.join(CONFIG), &format::record(&record)?, durability)?;
             if durability == Durability::Synced {
                 fsx::sync_dir(&making)?;
@@ -145,7 +151,7 @@ impl Containers {
         if durability == Durability::Synced {
             fsx::sync_dir(&self.paths.containers())?;
         }
-        Ok(NewContainer { record, folder, lock, former: ContainerState::created() })
+        Ok(NewContainer { record, folder, lock, former: state })
     }
 
     fn free_name(&self) -> Result<String> {
@@ -469,7 +475,7 @@ mod tests {
     }
 
     fn make(containers: &Containers, name: &str) -> Result<NewContainer> {
-        containers.create(record(name), Durability::Cached)
+        containers.create(record(name), ContainerState::created(), Durability::Cached)
     }
 
     #[test]

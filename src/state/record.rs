@@ -5,6 +5,7 @@ use crate::base::{Error, Result, fsx};
 use crate::image::Digest;
 use crate::image::config::Execution;
 use crate::spec::ContainerOptions;
+use crate::spec::options::Attach;
 use crate::sys::procfs;
 use crate::userns::IdMap;
 use serde::{Deserialize, Serialize};
@@ -209,10 +210,14 @@ pub struct ContainerState {
     /// The health check, when there is one.
     #[serde(default)]
     pub health: Option<Health>,
+    /// Which streams of its caller's it was made for; none with `--detach`. For inspect: each start decides anew. Among the
+    /// options, it would keep an older runr from reading nearly every record.
+    #[serde(default)]
+    pub attached: Attach,
 }
 
 impl ContainerState {
-    /// Of a container that was made and never started.
+    /// Of a container that was made and never started, for nobody's streams.
     pub fn created() -> Self {
         Self {
             version: VERSION,
@@ -228,7 +233,13 @@ impl ContainerState {
             restart_count: 0,
             stopped_by_user: false,
             health: None,
+            attached: Attach::default(),
         }
+    }
+
+    /// The same for the next run: what stays with a container from its making on is as it was.
+    pub fn next(&self) -> Self {
+        Self { attached: self.attached, ..Self::created() }
     }
 }
 

@@ -9,7 +9,7 @@ use super::volumes;
 use crate::base::{Error, Kind, Result, units};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::Containers;
-use crate::state::record::{ContainerState, Status};
+use crate::state::record::Status;
 use crate::store::trash;
 use crate::sys::channel::Channel;
 use std::os::fd::OwnedFd;
@@ -103,7 +103,7 @@ fn give_up(assignment: &Assignment, error: Error, tell: impl FnOnce(&Report)) ->
     } else {
         // One that ran before goes on to be one that ended.
         let former = &assignment.container.former;
-        let mut state = ContainerState::created();
+        let mut state = former.next();
         if former.started.is_some() {
             state.status = Status::Exited;
             state.started.clone_from(&former.started);

@@ -78,7 +78,7 @@ impl Service {
         }
         // The options were checked when the container was made.
         let log = Log::open(assignment.record(), &assignment.container.folder).unwrap_or_else(|_| Log::off());
-        let mut state = ContainerState::created();
+        let mut state = assignment.container.former.next();
         state.monitor = ProcessIdentity::of(std::process::id() as i32).ok();
         Self {
             assignment,

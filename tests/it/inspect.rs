@@ -101,6 +101,10 @@ fn which_streams_a_container_was_made_for() {
     ] {
         sandbox.line(&format!("{flags} --name c --network none busybox true")).output().ok();
         assert_eq!(sandbox.runr(["inspect", "-f", format, "c"]).output().ok(), format!("{expected}\n"), "{flags}");
+        // It stays so, whoever starts it.
+        sandbox.line("wait c").output().ok();
+        sandbox.line("start -a c").output().ok();
+        assert_eq!(sandbox.runr(["inspect", "-f", format, "c"]).output().ok(), format!("{expected}\n"), "{flags}");
         sandbox.line("rm -f -t 0 c").output().ok();
     }
 }

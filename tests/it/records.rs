@@ -75,7 +75,6 @@ fn only_what_is_set_is_written() {
     let options = json!({
         "name": "old",
         "command": ["sh", "-c", "exit 3"],
-        "attached": {"stdout": true, "stderr": true},
         "network": "none",
     });
     assert_eq!(

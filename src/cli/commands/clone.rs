@@ -36,14 +36,15 @@ pub(crate) fn run(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     (options.cidfile, options.pidfile, options.conmon_pidfile) = (None, None, None);
     options.limits.update(&limits::limits(&args.limits, &CountArgs::default())?);
     options.limits.check()?;
+    let attached = from.state.attached;
     let (map, watcher) = (from.record.map.clone(), progress::choose(&context.config, false));
     let created = match &image {
         Some(word) => {
             let how = source::obtain(&context.config, &args.source, Policy::Missing, None, &map, &watcher)?;
             let image = ops::obtain::image(&store, word, &how, watcher.as_ref())?;
-            ops::create::create(&store, &Base::Image(&image, word), options, &map, watcher.as_ref())?
+            ops::create::create(&store, &Base::Image(&image, word), options, attached, &map, watcher.as_ref())?
         }
-        None => ops::create::create(&store, &Base::Record(&from.record), options, &map, watcher.as_ref())?,
+        None => ops::create::create(&store, &Base::Record(&from.record), options, attached, &map, watcher.as_ref())?,
     };
     let id = created.container.record.id.clone();
     // Its lock is free from here on.

@@ -44,7 +44,7 @@ pub(super) fn make(context: &Context, store: &Store, mut request: CreateRequest)
     }
     ops::joins::pin(store, &mut request.options)?;
     ops::volumes_from::add(store, &mut request.options)?;
-    let options = request.options.clone();
+    let (options, attached) = (request.options.clone(), request.attached);
     let map = ops::idmap::for_options(store, &options)?;
     if let Some(path) = options.cidfile.as_ref().filter(|path| path.exists()) {
         return Err(Error::conflict(format!(
@@ -61,13 +61,13 @@ pub(super) fn make(context: &Context, store: &Store, mut request: CreateRequest)
                 return Err(Error::usage(format!("--rootfs: `{}` is no folder", folder.display())));
             }
             replace(store, replaced)?;
-            ops::create::create(store, &Base::Folder(folder), request.options, &map, watcher.as_ref())?
+            ops::create::create(store, &Base::Folder(folder), request.options, attached, &map, watcher.as_ref())?
         }
         Origin::Image(word) => {
             let image = image(context, store, word, &request, &map, &watcher)?;
             // Only now: without the image the old container is better than none.
             replace(store, replaced)?;
-            ops::create::create(store, &Base::Image(&image, word), request.options, &map, watcher.as_ref())?
+            ops::create::create(store, &Base::Image(&image, word), request.options, attached, &map, watcher.as_ref())?
         }
     };
     if let Some(warning) = ports::discarded(&options) {

@@ -31,6 +31,8 @@ pub(crate) struct CreateRequest {
     pub(crate) origin: Origin,
     /// Options that are stored with the container.
     pub(crate) options: ContainerOptions,
+    /// Which streams the caller connects, for inspect.
+    pub(crate) attached: Attach,
     /// `--replace`.
     pub(crate) replace: bool,
     /// `--pull`.
@@ -46,7 +48,7 @@ pub(crate) struct CreateRequest {
 impl CreateRequest {
     /// Notes which streams the caller connects. Unless it was `explicit` about them, its input only with `--interactive`.
     pub(crate) fn attached(&mut self, attach: Attach, explicit: bool) {
-        self.options.attached = Attach { stdin: attach.stdin && (explicit || self.options.interactive), ..attach };
+        self.attached = Attach { stdin: attach.stdin && (explicit || self.options.interactive), ..attach };
     }
 }
 
@@ -74,6 +76,7 @@ pub(crate) fn request(args: CreateArgs, config: &Config) -> Result<CreateRequest
     Ok(CreateRequest {
         origin,
         options,
+        attached: Attach::default(),
         replace,
         pull: args.image.pull.as_deref().map_or(Ok(Policy::Missing), pull_policy)?,
         platform: platform(&args.image.source)?,
@@ -314,10 +317,10 @@ fn systemd(given: Option<&str>) -> Result<Systemd> {
     Ok(match given {
         None => Systemd::Auto,
         Some("always") => Systemd::On,
-        Some(word) => match super::super::args::parse::go_bool(word) {
-            Ok(true) => Systemd::Auto,
-            Ok(false) => Systemd::Off,
-            Err(_) => {
+        Some(word) => match units::parse_bool(word) {
+            Some(true) => Systemd::Auto,
+            Some(false) => Systemd::Off,
+            None => {
                 return Err(Error::usage(format!("--systemd: invalid value `{word}`: use true, false or always")));
             }
         },

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 /// docker's `Config`: the image's, with what the options changed.
 pub(super) fn config(container: &Container, image_name: &str) -> Value {
     let (record, options) = (&container.record, &container.record.options);
+    let attached = container.state.attached;
     let image = &record.execution;
     let mut labels = image.labels.clone();
     labels.extend(options.labels.clone());
@@ -26,16 +27,16 @@ pub(super) fn config(container: &Container, image_name: &str) -> Value {
     put("Hostname", hostname.into());
     put("Domainname", options.domainname.clone().unwrap_or_default().into());
     put("User", options.user.clone().unwrap_or_else(|| image.user.clone()).into());
-    put("AttachStdin", options.attached.stdin.into());
-    put("AttachStdout", options.attached.stdout.into());
-    put("AttachStderr", options.attached.stderr.into());
+    put("AttachStdin", attached.stdin.into());
+    put("AttachStdout", attached.stdout.into());
+    put("AttachStderr", attached.stderr.into());
     let exposed = exposed_keys(image, options);
     if !exposed.is_empty() {
         put("ExposedPorts", json!(exposed));
     }
     put("Tty", options.tty.into());
     put("OpenStdin", options.interactive.into());
-    put("StdinOnce", (options.interactive && options.attached.stdin).into());
+    put("StdinOnce", (options.interactive && attached.stdin).into());
     put("Env", environment(image, options).into());
     put("Cmd", json!(command));
     if let Some(check) = options.health.over(image.healthcheck.as_ref()) {
