@@ -25,23 +25,32 @@ pub struct Content<'a> {
     pub user: &'a str,
     /// With the image's files; otherwise only owner and mode of their folder.
     pub files: bool,
+    /// No container has had it yet: then its owner and mode are the image's, too, where there are no files.
+    pub fresh: bool,
 }
 
-/// True when the new folder `data` of the caller's own is already what [`fill`] would make of it, which is most often so and needs no
+/// True when the empty folder `data` is already what [`fill`] would make of it, which is most often so and needs no
 /// user namespace to be seen: the image has nothing there, or an empty folder of its root's. `here` as for [`fill`].
 pub fn is_filled(content: &Content<'_>, data: &Path, here: &dyn Fn(u32, u32) -> Option<(u32, u32)>) -> bool {
     let look = || -> Result<bool> {
         let there = nix::sys::stat::stat(data).doing(|| format!("look at `{}`", data.display()))?;
         let root = root(content)?;
-        let (owner, mode) = match root.follow(content.target.as_bytes())? {
+        let (owner, mode) = match place(&root, content.target)? {
             Found::Dir(dir) => {
                 let folder = &*dir.parts[0].fd;
-                if content.files && !dir.names()?.is_empty() || !xattr::list(folder)?.is_empty() {
+                if content.files && !dir.names()?.is_empty() {
+                    return Ok(false);
+                }
+                if !content.fresh {
+                    return Ok(true);
+                }
+                if !xattr::list(folder)?.is_empty() {
                     return Ok(false);
                 }
                 let stat = fstat(folder).doing(|| "look at the image's folder")?;
                 (Some((stat.st_uid, stat.st_gid)), stat.st_mode)
             }
+            Found::Missing { .. } | Found::File { .. } if !content.fresh => return Ok(true),
             Found::Missing { .. } | Found::File { .. } => (owner(&root, content.user, here)?, PLAIN),
         };
         let same = |owner: (u32, u32)| owner == (there.st_uid, there.st_gid);
@@ -69,7 +78,7 @@ pub fn fill(
     fsx::create_dir(new, 0o755)?;
     let name = super::merged::c_string(new.as_os_str().as_bytes())?;
     let to = open_dir(AT_FDCWD, &name).doing(|| format!("open `{}`", new.display()))?;
-    match root.follow(content.target.as_bytes())? {
+    match place(&root, content.target)? {
         Found::Dir(dir) if content.files => copy_folder(&dir, &to)?,
         Found::Dir(dir) => {
             let stat = fstat(&*dir.parts[0].fd).doing(|| "look at the image's folder")?;
@@ -93,6 +102,18 @@ const PLAIN: u32 = 0o755;
 fn root(content: &Content<'_>) -> Result<MergedDir> {
     let count = content.lowers.len();
     MergedDir::root(content.lowers.iter().enumerate().map(|(i, path)| (count - 1 - i, path, true)))
+}
+
+/// What the image has at the target. The root, to which a link may lead, is no place for a volume: the start refuses it.
+fn place(root: &MergedDir, target: &str) -> Result<Found> {
+    let found = root.follow(target.as_bytes())?;
+    if let Found::Dir(dir) = &found {
+        let file = |dir: &MergedDir| fstat(&*dir.parts[0].fd).map(|s| (s.st_dev, s.st_ino));
+        if file(dir).doing(|| "look at the image's folder")? == file(root).doing(|| "look at the image's root")? {
+            return Ok(Found::Missing { cut: true });
+        }
+    }
+    Ok(found)
 }
 
 /// Whose such a volume is: nobody's in particular for a user that the image does not know, which the start will tell.
@@ -137,7 +158,7 @@ mod tests {
         let fill = |name: &str, target: &str, files: bool| {
             let (new, data) = (path(&format!("new.{name}")), path(name));
             fs::create_dir_all(&data).unwrap();
-            let content = Content { lowers: &lowers, target, user: "", files };
+            let content = Content { lowers: &lowers, target, user: "", files, fresh: true };
             super::fill(&content, &new, &data, &|_, _| None).unwrap();
             assert!(!new.exists());
             let mut names: Vec<String> =
@@ -149,7 +170,7 @@ mod tests {
             let data = path(&format!("seen.{name}"));
             fs::create_dir_all(&data).unwrap();
             fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
-            let content = Content { lowers: &lowers, target, user: "", files };
+            let content = Content { lowers: &lowers, target, user: "", files, fresh: true };
             super::is_filled(&content, &data, &|_, _| None)
         };
         fs::create_dir_all(path("low/empty")).unwrap();
@@ -160,6 +181,8 @@ mod tests {
         assert_eq!(fill("one", "/srv/data", true), ("a b sub".to_owned(), 0o1770));
         assert_eq!(fill("two", "/link", true), ("a b sub".to_owned(), 0o1770));
         assert_eq!(fill("three", "/srv/data", false), (String::new(), 0o1770));
+        symlink("/", path("low/up")).unwrap();
+        assert_eq!(fill("up", "/up", true), (String::new(), 0o755));
         assert_eq!(fill("four", "/none", true), (String::new(), 0o755));
         assert_eq!(fill("five", "/out", true), (String::new(), 0o755));
         fs::create_dir(path("six")).unwrap();

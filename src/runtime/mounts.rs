@@ -41,7 +41,8 @@ pub(super) fn build(
         }
         mount_step(&root, step, &plan.process.user, sources, notes)
             .map_err(|e| e.step(format!("mount `{}`", step.target)))?;
-        if step.target == "/dev" {
+        // A /dev of the user's (`-v /dev:/dev`) is as it is.
+        if step.target == "/dev" && matches!(step.source, MountSource::Filesystem(_)) {
             fill_dev(&root)?;
         }
     }
@@ -104,7 +105,7 @@ fn mount_step(
             let target = tree::ensure_dir(root, &step.target, fixed)?;
             // A root that is in use (`--rootfs /`) has its own at /proc.
             if step.target != "/proc" {
-                keep_out_of_proc(&target, &step.target)?;
+                check_place(root, &target, &step.target)?;
             }
             let mounted = filesystem(kind, &step.options, &step.target);
             match (mounted, *kind) {
@@ -141,9 +142,17 @@ fn give_away(root: &OwnedFd, mount: &OwnedFd, user: &str) -> Result<()> {
     tree::give_away(mount, user.uid, user.gid)
 }
 
-/// Refuses a target that a link of the image's leads into /proc: what stands there decides which limits of the container
-/// hold (CVE-2023-27561). The few files there that may be covered are named as such and were checked by `spec::validate`.
-fn keep_out_of_proc(place: &OwnedFd, target: &str) -> Result<()> {
+/// Refuses a place that a link of the image's has led to where nothing may be mounted: into /proc, since what stands there
+/// decides which limits of the container hold (CVE-2023-27561), and the root itself, since its first process would be below that
+/// mount and whoever joins it above. The few files in /proc that may be covered are named as such and were checked by
+/// `spec::validate`.
+fn check_place(root: &OwnedFd, place: &OwnedFd, target: &str) -> Result<()> {
+    if tree::is_same(root, place)? {
+        return Err(Error::new(
+            Kind::Denied,
+            "a link in the image leads to its root, over which nothing may be mounted",
+        ));
+    }
     if !target.starts_with("/proc/") && tree::is_procfs(place)? {
         return Err(Error::new(Kind::Denied, "a link in the image leads into /proc, where nothing may be mounted"));
     }
@@ -175,7 +184,7 @@ fn bind_read_only(path: &Path, target: &OwnedFd) -> Result<()> {
 fn bind(root: &OwnedFd, source: &Path, mount: OwnedFd, target: &str, options: &MountOptions) -> Result<()> {
     let folder = tree::is_dir(&mount)?;
     let place = if folder { tree::ensure_dir(root, target, false)? } else { tree::ensure_file(root, target)? };
-    keep_out_of_proc(&place, target)?;
+    check_place(root, &place, target)?;
     // Private unless asked for: a mount in the container must not appear on the host, nor the reverse.
     let propagation = if options.propagation == 0 { libc::MS_PRIVATE } else { options.propagation };
     let reach = options.propagation == 0 || options.recursive_propagation;
@@ -208,6 +217,7 @@ fn fill_dev(root: &OwnedFd) -> Result<()> {
 fn bind_device(root: &OwnedFd, host: &Path, target: &str) -> Result<()> {
     let mount = clone_tree(AT_FDCWD, host, false)?;
     let at = tree::ensure_file(root, target)?;
+    check_place(root, &at, target)?;
     move_mount(&mount, &at).doing(|| format!("bind device `{}`", host.display()))
 }
 

@@ -121,6 +121,13 @@ pub(super) fn is_dir(fd: impl AsFd) -> Result<bool> {
     Ok(stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
 }
 
+/// True if both are one file.
+pub(super) fn is_same(a: impl AsFd, b: impl AsFd) -> Result<bool> {
+    let (a, b) = (fstat(a), fstat(b));
+    let (a, b) = (a.doing(|| "look at a mount target")?, b.doing(|| "look at a mount target")?);
+    Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+}
+
 /// True if the descriptor is on a procfs.
 pub(super) fn is_procfs(fd: impl AsFd) -> Result<bool> {
     let kind = fstatfs(fd).doing(|| "look at the filesystem of a file in the container's root")?.filesystem_type();

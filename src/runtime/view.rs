@@ -6,7 +6,7 @@
 use super::layered::{self, overlay};
 use super::plan::Root;
 use super::tree;
-use crate::base::{Doing, Result};
+use crate::base::{Doing, Error, Kind, Result};
 use crate::store::layers::MAX_LOWERS;
 use crate::sys::mount::{attr, clone_tree, move_mount, set_attributes};
 use nix::fcntl::{AT_FDCWD, OFlag};
@@ -105,6 +105,10 @@ fn put(root: &OwnedFd, place: &Place, access: Access) -> Result<()> {
         (Access::Write, true) => tree::ensure_dir(root, &place.target, false)?,
         (Access::Write, false) => tree::ensure_file(root, &place.target)?,
     };
+    if tree::is_same(root, &target)? {
+        let text = "a link in the image leads to its root, over which nothing may be mounted";
+        return Err(Error::new(Kind::Denied, text));
+    }
     set_attributes(&source, 0, 0, libc::MS_PRIVATE, true)?;
     if place.read_only || access == Access::Read {
         set_attributes(&source, attr::RDONLY, 0, 0, true)?;

@@ -327,7 +327,7 @@ fn user_mount(mount: &Mount, facts: &Facts) -> Result<oci_spec::runtime::Mount> 
             raw_mount(&mount.target, "tmpfs", None, &words)
         }
         MountKind::Devpts => {
-            let mut words = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666"];
+            let mut words = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", access];
             words.extend(given);
             raw_mount(&mount.target, "devpts", None, &words)
         }

@@ -20,6 +20,9 @@ pub fn options(o: &ContainerOptions) -> Result<()> {
                 .hint("what a container sees there decides which of its limits hold"));
         }
     }
+    if let Some(device) = o.devices.iter().find(|device| below_proc(&device.container)) {
+        return Err(Error::usage(format!("device at `{}`: nothing may be mounted inside /proc", device.container)));
+    }
     for folder in &o.chroot_dirs {
         target(folder)?;
         if below_proc(folder) {

@@ -17,6 +17,7 @@ use crate::sys::lock::{Mode, lock, try_lock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The version of `volume.json`. A file with a higher one is not read.
@@ -100,6 +101,11 @@ pub struct VolumeLock {
 }
 
 impl VolumeLock {
+    /// True while there is nothing in it; of what can't be looked into that is not believed.
+    pub fn is_empty(&self) -> bool {
+        std::fs::read_dir(self.data()).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
     /// True until a container has been made with the volume.
     pub fn is_fresh(&self) -> bool {
         self.folder.join(FRESH).exists()
@@ -262,6 +268,8 @@ impl Store {
             // A volume that lost its lock in a power cut gets a new one.
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);
+            // A link could lead to a file that is never the one at this path.
+            options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
             let file = match options.open(&path) {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
                 other => other.doing(|| format!("open `{}`", path.display()))?,

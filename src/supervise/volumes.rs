@@ -52,8 +52,10 @@ pub fn retire_unused(store: &Store, names: &[String]) -> Result<Retired> {
     for some in sorted.chunks(AT_ONCE) {
         let mut locks = Vec::new();
         for name in some {
-            if let Some(lock) = store.lock_volume(name, Mode::Exclusive)? {
-                locks.push((name.clone(), lock));
+            match store.lock_volume(name, Mode::Exclusive) {
+                Ok(Some(lock)) => locks.push((name.clone(), lock)),
+                Ok(None) => {}
+                Err(e) => drop(retired.failed.insert(name.clone(), e)),
             }
         }
         retire(store, locks, &mut retired)?;

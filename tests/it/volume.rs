@@ -429,3 +429,53 @@ fn the_rest_of_a_container_is_saved_without_a_volume_that_is_gone() {
     let found = sandbox.line("system check --quick").output();
     assert!(found.stdout.contains("volume `odd` is damaged: it has no record"), "{found:?}");
 }
+
+#[test]
+fn nothing_is_mounted_over_the_root() {
+    need!(userns, shell);
+    let sandbox = sandbox();
+    let image = ImageBuilder::new().layer(&base_layer()).layer(&Layer::new().symlink("up", "/")).build();
+    let archive = sandbox.path("image.tar");
+    image.write_docker_archive(&archive, &["up:1"]);
+    sandbox.runr(["pull", "-q", &format!("docker-archive:{}", archive.display())]).output().ok();
+    let bind = format!("-v {}:/up", sandbox.dir().display());
+    for flags in ["-v data:/up", "--tmpfs /up", "-v /up", &bind] {
+        let e = run(&sandbox, flags, "up:1", "true").output().fails(125);
+        assert!(
+            e.ends_with("mount `/up`: a link in the image leads to its root, over which nothing may be mounted\n"),
+            "{e}"
+        );
+    }
+    // A volume's own link, too.
+    run(&sandbox, "-v data:/d", "busybox", "ln -s / /d/up").output().ok();
+    run(&sandbox, "-v data:/d -v other:/d/up", "busybox", "true").output().fails(125);
+    sandbox.line("create --name c -v data:/up up:1 true").output().ok();
+    sandbox.line("cp c:/bin/sh -").output().fails(125);
+    assert!(
+        sandbox.line("run --rm --device /dev/null:/proc/cpuinfo busybox").output().fails(125).contains("inside /proc")
+    );
+}
+
+#[test]
+fn one_volume_that_cannot_go_keeps_no_other() {
+    let sandbox = Sandbox::new();
+    for name in ["a", "b", "c"] {
+        sandbox.line(&format!("volume create {name}")).output().ok();
+    }
+    let lock = sandbox.store().join("volumes/b/lock");
+    std::fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink("volume.json", &lock).unwrap();
+    let out = sandbox.line("volume rm a b c").output();
+    assert_eq!((out.code(), out.stdout.as_str()), (125, "a\nc\n"), "{}", out.stderr);
+    assert!(out.stderr.contains("/b/lock`"), "{}", out.stderr);
+    std::fs::remove_file(&lock).unwrap();
+    let e = sandbox.line("volume rm -a b").output().fails(125);
+    assert_eq!(e, "runr: volume rm: names cannot be used together with --all\n");
+    assert_eq!(sandbox.line("volume rm -a").output().ok(), "b\n");
+    // More than a process may have files open.
+    sandbox.sh("for n in $(seq 300); do runr volume create v$n; done >/dev/null; ulimit -n 256; runr volume prune -af | wc -l")
+        .limit(Duration::from_secs(100))
+        .output()
+        .ok();
+    assert!(names(&sandbox).is_empty());
+}

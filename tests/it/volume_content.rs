@@ -62,9 +62,16 @@ fn a_volume_begins_with_what_the_image_has_there() {
     sandbox.line("volume create seven").output().ok();
     std::fs::write(sandbox.store().join("volumes/seven/_data/mine"), "").unwrap();
     assert_eq!(run(&sandbox, "-u 0 -v seven:/srv/data", "app:1", "ls /srv/data").output().ok(), "mine\n");
-    // Emptied by its containers, it stays empty.
-    run(&sandbox, "-u 0 -v one:/srv/data", "app:1", "rm -r /srv/data/*").output().ok();
+    // Emptied it begins again when nobody has it (docker), and only then.
+    run(&sandbox, "-u 0 -v one:/srv/data", "app:1", "rm -r /srv/data/*; chmod 755 /srv/data").output().ok();
+    sandbox.line("create --name keeps -v one:/x app:1 true").output().ok();
     assert_eq!(run(&sandbox, "-v one:/srv/data", "app:1", "ls /srv/data").output().ok(), "");
+    sandbox.line("rm -v keeps").output().ok();
+    assert_eq!(run(&sandbox, "-v one:/srv/data", "app:1", "ls /srv/data").output().ok(), "deep\nseed\n");
+    // Where the image has nothing, what was there before keeps its owner.
+    run(&sandbox, "-u 0 -v eight:/none", "app:1", "chown 5:6 /none; chmod 700 /none").output().ok();
+    let out = run(&sandbox, "-u 0 -v eight:/none", "app:1", "stat -c '%u:%g %a' /none").output();
+    assert_eq!(out.ok(), "5:6 700\n");
 }
 
 #[test]

@@ -144,6 +144,7 @@ fn chosen(volumes: Vec<Volume>, filters: &Filters) -> Result<Vec<Volume>> {
 /// `volume inspect`: what there is before what there is not, as docker does it.
 pub(crate) fn inspect(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: VolumeInspectArgs = typed(matches)?;
+    check_all("inspect", args.all, &args.volumes)?;
     let template =
         args.format.as_deref().filter(|text| !matches!(*text, "" | "json")).map(Template::parse).transpose()?;
     let store = Store::open(&context.config.root)?;
@@ -200,9 +201,18 @@ pub(super) fn document(store: &Store, name: &str) -> Result<Value> {
     one(&volumes::list(store)?, name)
 }
 
+/// `--all` and names are two wishes.
+fn check_all(command: &str, all: bool, names: &[String]) -> Result<()> {
+    if all && !names.is_empty() {
+        return Err(Error::usage(format!("volume {command}: names cannot be used together with --all")));
+    }
+    Ok(())
+}
+
 /// `volume rm`: what can go goes, also when something else cannot.
 pub(crate) fn rm(context: &mut Context, matches: &ArgMatches) -> Result<Exit> {
     let args: VolumeRmArgs = typed(matches)?;
+    check_all("rm", args.all, &args.volumes)?;
     let store = Store::open(&context.config.root)?;
     let words = if args.all {
         let unused = volumes::list(&store)?.into_iter().filter(|v| v.users.is_empty());

@@ -289,7 +289,11 @@ impl Keys {
             "tmpcopyup" | "notmpcopyup" | "exec" | "noexec" | "dev" | "nodev" | "suid" | "nosuid" => {
                 self.options.push(key.to_owned());
             }
-            "volume-nocopy" => self.options.push("nocopy".to_owned()),
+            "volume-nocopy" => {
+                if switch(value)? {
+                    self.options.push("nocopy".to_owned());
+                }
+            }
             // Meaningful on macOS only; docker accepts it everywhere.
             "consistency" => {}
             "idmap" => self.options.push(value.map_or_else(|| "idmap".to_owned(), |v| format!("idmap={v}"))),

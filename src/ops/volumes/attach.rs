@@ -5,7 +5,7 @@ use crate::base::fsx::Durability;
 use crate::base::{Doing, Error, Result};
 use crate::rootfs::content::{Content, fill, is_filled};
 use crate::spec::options::{ContainerOptions, Mount, MountKind};
-use crate::state::{ContainerRecord, Containers};
+use crate::state::{ContainerRecord, Containers, volume_users};
 use crate::store::Store;
 use crate::store::volumes::{VolumeLock, VolumeRecord};
 use crate::supervise::volumes;
@@ -138,39 +138,42 @@ impl New<'_> {
                 make(store, &record, self.durability)?;
                 continue;
             };
-            if !lock.is_fresh() {
-                return Ok(lock);
+            if !self.wants_content(store, &lock)? {
+                return if self.anonymous { Ok(lock) } else { lock.set_used().map(|()| lock) };
             }
             drop(lock);
             let Some(lock) = store.lock_volume(name, Mode::Exclusive)? else { continue };
-            if lock.is_fresh() {
-                let own_folder = store.volume(name)?.is_some_and(|volume| volume.device().is_none());
-                let doing = || format!("copy the image's `{}`", self.mount.target);
-                let filled = own_folder && self.fill(&lock).doing(doing)?;
-                if filled && self.durability == Durability::Synced {
+            // Its files take the place of the empty folder, which must be nobody's.
+            if self.wants_content(store, &lock)? && volume_users(store.paths())?.of(name).is_empty() {
+                self.fill(&lock).doing(|| format!("copy the image's `{}`", self.mount.target))?;
+                if self.durability == Durability::Synced {
                     lock.sync()?;
                 }
-                if !self.anonymous {
-                    lock.set_used()?;
-                }
             }
-            return Ok(lock);
+            return if self.anonymous { Ok(lock) } else { lock.set_used().map(|()| lock) };
         }
     }
 
-    /// False when there was nothing to do.
-    fn fill(&self, lock: &VolumeLock) -> Result<bool> {
+    /// True for an empty volume of runr's own that is not yet what the image makes of it.
+    fn wants_content(&self, store: &Store, lock: &VolumeLock) -> Result<bool> {
+        if !lock.is_empty() || store.volume(self.name)?.is_some_and(|volume| volume.device().is_some()) {
+            return Ok(false);
+        }
+        let outside = |uid, gid| Some((self.record.map.host_uid(uid)?, self.record.map.host_gid(gid)?));
+        Ok(!is_filled(&self.content(lock), &lock.data(), &outside))
+    }
+
+    fn content(&self, lock: &VolumeLock) -> Content<'_> {
+        let files = !self.mount.options.iter().any(|o| o == "nocopy");
+        Content { lowers: self.lowers, target: &self.mount.target, user: self.user, files, fresh: lock.is_fresh() }
+    }
+
+    fn fill(&self, lock: &VolumeLock) -> Result<()> {
         let record = self.record;
         // Where the user does not exist, the user's folders are out of reach.
         let map = if record.options.hides_user() { userns::default_map()? } else { record.map.clone() };
-        let (new, data) = (lock.new_data(), lock.data());
+        let (new, data, content) = (lock.new_data(), lock.data(), self.content(lock));
         let left = lock.left()?;
-        let files = !self.mount.options.iter().any(|o| o == "nocopy");
-        let content = Content { lowers: self.lowers, target: &self.mount.target, user: self.user, files };
-        let outside = |uid, gid| Some((record.map.host_uid(uid)?, record.map.host_gid(gid)?));
-        if left.is_empty() && is_filled(&content, &data, &outside) {
-            return Ok(false);
-        }
         userns::run(&map, || {
             for path in left {
                 userns::enter::remove_tree_here(&path)?;
@@ -179,7 +182,7 @@ impl New<'_> {
             if filled.is_err() {
                 drop(userns::enter::remove_tree_here(&new));
             }
-            filled.map(|()| true)
+            filled
         })
     }
 }
